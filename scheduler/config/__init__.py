@@ -1,0 +1,1 @@
+"""Text to Site and Settings."""

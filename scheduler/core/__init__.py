@@ -1,0 +1,1 @@
+"""Pure functions: the same arguments give the same answer next year."""

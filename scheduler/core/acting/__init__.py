@@ -1,0 +1,1 @@
+"""From a plan to guarded actions, and admission between plans."""

@@ -1,0 +1,1 @@
+"""The optimiser: the only room that knows PuLP and HiGHS."""

@@ -1,0 +1,1 @@
+"""What power costs and heat earns."""

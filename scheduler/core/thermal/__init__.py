@@ -1,0 +1,1 @@
+"""From GPU watts to delivered heat."""

@@ -1,0 +1,1 @@
+"""Frozen nouns of the site, the plan and the ledger: units in every name, validation, no behaviour."""

@@ -1,0 +1,68 @@
+"""Settings read by the core; every weight is sized against real prices in its comment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from scheduler.domain.problem import Penalties
+
+
+class Mode(StrEnum):
+    """What a policy may do: look, advise, act."""
+
+    OBSERVE = "Observe"
+    ADVISE = "Advise"
+    DISPATCH = "Dispatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveBudget:
+    """Iteration budgets: they, not the clock, end a solve, so that a plan is reproducible. `guard_s` is the emergency brake."""
+
+    bundle_steps: int = 150
+    master_rounds: int = 4
+    mip_nodes: int = 200
+    dive_batches: int = 60
+    target_gap: float = 0.004
+    guard_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levers:
+    """Which levers the plan may use; the ablation switches them off one by one."""
+
+    plant: bool = True
+    shifting: bool = True
+    pausing: bool = True
+    capping: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `decide` needs besides site and snapshot.
+
+    stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
+    capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
+    is planned as load. replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
+    """
+
+    mode: Mode = Mode.OBSERVE
+    slot_s: int = 900
+    horizon_slots: int = 192
+    fine_slots: int = 24
+    commit_slots: int = 4
+    cycle_s: int = 3600
+    lease_s: float = 120.0
+    max_hold_s: float = 259200.0
+    max_held_jobs: int = 100000
+    stop_margin_fraction: float = 0.5
+    capacity_quantile: float = 0.7
+    arrival_weight: float = 1.0
+    replan_tolerance: float = 0.0
+    plan_max_age_s: float = 10800.0
+    max_fill_s: float = 10800.0
+    levers: Levers = field(default_factory=Levers)
+    budget: SolveBudget = field(default_factory=SolveBudget)
+    penalties: Penalties = field(default_factory=Penalties)
+    seed: int = 0

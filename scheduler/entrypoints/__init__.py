@@ -1,0 +1,1 @@
+"""Wiring: which implementation runs."""

@@ -1,0 +1,1 @@
+"""The six steps: observe, forecast, plan, act, publish, account."""

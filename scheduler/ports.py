@@ -1,0 +1,71 @@
+"""What we need from outside, without how. `async` starts here; below it everything is plain `def`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from scheduler.domain.action import Action, Outcome
+from scheduler.domain.decision import Decision, PlantSetpoint
+from scheduler.domain.ledger import CycleEntry, LedgerEntry
+from scheduler.domain.plan import Offer, Plan
+from scheduler.domain.settings import Settings
+from scheduler.domain.site import Site
+from scheduler.domain.snapshot import Snapshot
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now_utc(self) -> datetime:
+        """Return the present instant, aware and in UTC."""
+        ...
+
+
+class Observer(Protocol):
+    """Reads the world once per cycle."""
+
+    async def snapshot(self, now_utc: datetime) -> Snapshot:
+        """Return everything that is known at `now_utc`; never waits for the internet."""
+        ...
+
+
+class Decider(Protocol):
+    """Runs `decide` somewhere: in this process, or in a child with a hard time limit."""
+
+    async def decide(self, site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None) -> Decision:
+        """Return a decision, always; a degraded one says why."""
+        ...
+
+
+class Actuator(Protocol):
+    """Carries actions out."""
+
+    async def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
+        """Apply in order; one outcome per action, in the same order; never raises for the world's fault."""
+        ...
+
+
+class HeatPublisher(Protocol):
+    """Tells the heat plant what to expect."""
+
+    async def publish(self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint]) -> tuple[str, ...]:
+        """Publish; returns receipts (message ids)."""
+        ...
+
+
+class Ledger(Protocol):
+    """Append-only memory."""
+
+    async def append(self, entries: Sequence[LedgerEntry]) -> int:
+        """Append entries that are not there yet (by entry_id) in one transaction; returns how many were new."""
+        ...
+
+    async def append_cycle(self, entry: CycleEntry) -> None:
+        """Append one cycle; a repeat of the same cycle_id changes nothing."""
+        ...
+
+    async def entries(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
+        """Latest revision of each slot in [start, end), in time order."""
+        ...

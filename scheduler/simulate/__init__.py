@@ -1,0 +1,1 @@
+"""Invented worlds behind the real ports."""

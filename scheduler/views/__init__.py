@@ -1,0 +1,1 @@
+"""Domain objects as tables, plots and pages."""
