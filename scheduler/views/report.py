@@ -1,0 +1,176 @@
+"""The pages people open, from the JSON that the commands write: a page can be made again from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler.units import KWH_PER_MWH
+from scheduler.views import plots
+from scheduler.views.page import Html, cards, escape, figure, heading, page, paragraph, table
+from scheduler.views.style import STRATEGY_NAMES
+from scheduler.views.tables import STRATEGY_HEADER, money, percent, strategy_rows, term_rows
+
+LEVER_NAMES = {"plant": "Plant dispatch", "shifting": "Shifting", "pausing": "Pausing", "capping": "Capping"}
+BINDING_NAMES = {"demand": "Heat demand", "heat_pump": "Heat pump", "tank": "Tank", "gpus": "GPUs"}
+KNOWLEDGE_NAMES = {
+    "true_prices": "True prices beyond tomorrow",
+    "true_heat_and_weather": "True heat demand and weather",
+    "true_durations": "True durations",
+    "known_arrivals": "Known arrivals",
+    "all_known": "All of it",
+}
+
+
+def backtest_page(report: Mapping[str, Any]) -> str:
+    """A self-contained page from the JSON of `heat-dispatch backtest`."""
+    title = f"{report['scenario']}: {report['days']} days from {str(report['start_utc'])[:10]}"
+    parts = [backtest_cards(report), *costs(report), *run(report), *levers(report), *knowledge(report), *trust(report)]
+    lead = (
+        "The same jobs, plant, contract and prices under every strategy, replayed hour by hour with only what was known at the "
+        "time. Costs are those of the whole run until every strategy has drained; revenue is negative."
+    )
+    foot = f"heat-dispatch backtest · {report['cycles']} cycles · {report['wall_s']:.0f} s"
+    return page(title, lead, parts, foot)
+
+
+def backtest_cards(report: Mapping[str, Any]) -> Html:
+    """The figures people ask for first."""
+    strategies = report["strategies"]
+    items: list[tuple[str, str]] = []
+    if "ours" in strategies:
+        ours = strategies["ours"]
+        items.append((f"{money(ours['cost_eur']['total'])} EUR", "total cost, heat-dispatch"))
+        if "fifo" in strategies:
+            fifo = strategies["fifo"]
+            items.append((f"{money(fifo['cost_eur']['cash'] - ours['cost_eur']['cash'])} EUR", "saved in cash against FIFO"))
+        items.append((percent(report.get("value_captured")), "of what perfect foresight could save"))
+        items.append((f"{ours['heat_sold_kwh'] / KWH_PER_MWH:,.1f} MWh", "heat sold"))
+        items.append((str(ours["jobs"]["deadline_misses"]), "deadlines missed"))
+        items.append((f"{ours['firm']['shortfall_kwh']:,.0f} kWh", "promised and not delivered"))
+    return cards(items)
+
+
+def costs(report: Mapping[str, Any]) -> list[Html]:
+    """Totals, the bar chart and the table by term."""
+    rows = strategy_rows(report)
+    marks = {index: "strong" for index, row in enumerate(rows) if row[0] == STRATEGY_NAMES["ours"]}
+    header, terms = term_rows(report)
+    bound = report.get("bound") or {}
+    bound_eur = bound.get("cost_eur")
+    return [
+        heading("What it cost"),
+        table(STRATEGY_HEADER, rows, marks),
+        figure("costs", plots.cost_bars(report["strategies"], bound_eur)),
+        table(header, terms, {len(terms) - 1: "total"}),
+        paragraph(
+            "Cash terms are invoices; waiting, lateness, preemption, slowdown and a carbon price are shadow prices of the "
+            "operator's own choosing. Cooling holds dry coolers and room air."
+        ),
+    ]
+
+
+def run(report: Mapping[str, Any]) -> list[Html]:
+    """The run in time, ours against the first strategy at hand."""
+    series = report.get("series")
+    if not series or "ours" not in series["strategies"]:
+        return []
+    other = next((name for name in ("fifo", "easy_backfill", "plant_only") if name in series["strategies"]), "ours")
+    return [heading("How it ran"), figure("run", plots.closed_loop(series, "ours", other))]
+
+
+def levers(report: Mapping[str, Any]) -> list[Html]:
+    """What each lever is worth, and what binds."""
+    parts: list[Html] = []
+    ablation = report.get("ablation")
+    if ablation:
+        values = [ablation.get(f"{key}_eur") for key in LEVER_NAMES]
+        parts.append(
+            heading("What each lever is worth", "Extra cost of the same run without it; negative: it did not pay here.")
+        )
+        parts.append(
+            figure("ablation", plots.bars("Cost without the lever, EUR more", list(LEVER_NAMES.values()), values, "EUR"))
+        )
+    binding = report.get("binding_share")
+    if binding:
+        shares = [None if binding.get(key) is None else 100 * binding[key] for key in BINDING_NAMES]
+        parts.append(heading("What binds", "Share of the slots in which each limit was reached."))
+        parts.append(
+            figure("binding", plots.bars("Slots at the limit, %", list(BINDING_NAMES.values()), shares, "%", "#5b8c5a"))
+        )
+    return parts
+
+
+def knowledge(report: Mapping[str, Any]) -> list[Html]:
+    """What limits the rest: the same run with one unknown made known."""
+    parts = report.get("decomposition")
+    if not parts:
+        return []
+    labels = {"ours": "As it was", **KNOWLEDGE_NAMES}
+    rows = [
+        [labels.get(name, name), money(one.get("cost_eur")), percent(one.get("value_captured")), one.get("note", "")]
+        for name, one in parts.items()
+        if isinstance(one, Mapping)
+    ]
+    lead = "The same loop told one truth in advance. What is left after all of them is solver gap and looseness of the bound."
+    return [heading("What limits the rest", lead), table(("told in advance", "total EUR", "value captured", ""), rows)]
+
+
+def trust(report: Mapping[str, Any]) -> list[Html]:
+    """Why the numbers can be believed."""
+    solver, invariants = report.get("solver") or {}, report.get("invariants") or {}
+    bound = report.get("bound") or {}
+    rows: list[list[object]] = [
+        ["plan time, median / p95 / max", " / ".join(f"{solver.get(key) or 0:.2f} s" for key in ("p50_s", "p95_s", "max_s"))],
+        ["rolling gap, p95", percent(solver.get("rolling_gap_p95"))],
+        ["degraded cycles", str(solver.get("degraded_cycles"))],
+        ["invariants checked / violated", f"{invariants.get('checked', 0):,} / {count(invariants.get('violations'))}"],
+    ]
+    parts = [heading("Why to believe it"), table(("", ""), rows)]
+    if bound.get("method"):
+        parts.append(paragraph(f"The bound: {bound['method']}"))
+    parts.append(
+        paragraph(
+            "The rolling gap is that of the model which is integral for the first hour; later starts are expectations. "
+            "Savings are against the stated baselines on this history, not a forecast."
+        )
+    )
+    return parts
+
+
+def count(violations: object) -> str:
+    """Number of violations, whether listed or counted."""
+    return str(len(violations)) if isinstance(violations, list) else str(violations)
+
+
+def plan_page(plan: Mapping[str, Any]) -> str:
+    """A self-contained page from the JSON of `heat-dispatch plan`."""
+    report = plan["report"]
+    items = [
+        (f"{money(report['objective_eur'])} EUR", "objective over the horizon"),
+        (percent(report["rolling_gap"]), "proven rolling gap"),
+        (str(plan["counts"]["start"]), "jobs start in the first hour"),
+        (str(plan["counts"]["hold"]), "jobs wait"),
+        (str(plan["counts"]["capped"]), "jobs capped"),
+    ]
+    terms = [[name.replace("_", " "), money(value)] for name, value in plan["cost_eur"].items()]
+    waits: list[list[object]] = [
+        [one["job_id"], one["reason"], str(one["start_utc"] or "–")[:16], str(one["latest_start_utc"] or "–")[:16],
+         money(one["saves_eur"]), Html(text=f'<span style="white-space:normal">{escape(one["text"])}</span>')]
+        for one in plan["explanations"]
+    ]  # fmt: skip
+    parts = [cards(items), figure("plan", plots.plan_panes(plan["series"])), figure("gantt", plots.gantt(plan["jobs"]))]
+    if waits:
+        parts += [
+            heading("Why jobs wait"),
+            table(("job", "reason", "planned start", "at the latest", "saves EUR", "in words"), waits),
+        ]
+    if plan.get("slacks"):
+        slacks = [[one["name"], f"{one['amount']:,.2f} {one['unit']}", money(one["cost_eur"])] for one in plan["slacks"]]
+        parts += [
+            heading("Wishes that cannot be met", "Priced, so that a plan always exists."),
+            table(("", "amount", "EUR"), slacks),
+        ]
+    parts += [heading("Cost by term"), table(("EUR", ""), terms)]
+    lead = f"Plan {plan['plan_id']} from {plan['start_utc']}, status {plan['status']}. " + (plan.get("degraded_reason") or "")
+    return page("Plan", lead, parts, f"input {plan['input_digest'][:16]} · {report['method']}")
