@@ -91,7 +91,7 @@ def cost_bars(strategies: Mapping[str, Mapping[str, Any]], bound_eur: float | No
         spec["shapes"] = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": bound_eur, "y1": bound_eur, "line": line}]
         spec["annotations"] = [
             {"xref": "paper", "x": 1.0, "y": bound_eur, "text": f"no policy can be below {bound_eur:,.0f}", "showarrow": False,
-             "yanchor": "bottom", "xanchor": "right", "font": {"color": HEAT, "size": 12}}
+             "yanchor": "top", "xanchor": "right", "bgcolor": "rgba(255,255,255,0.8)", "font": {"color": HEAT, "size": 12}}
         ]  # fmt: skip
     return {"data": data, "layout": spec}
 
