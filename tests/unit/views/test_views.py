@@ -85,16 +85,15 @@ def test_sparkline(values: list[float], expected: str) -> None:
 
 def test_live_panel_draws_what_it_was_told() -> None:
     live = LiveRun(title="demo")
-    live.update(
-        {"at": "Mon 05:00", "done": 3, "total": 168, "price_eur_per_mwh": 41.0, "demand_kw": 90.0, "sold_kw": 80.0,
-         "tank_kwh": 12.0, "gpus_busy": 100, "gpus": 256, "running": 20, "waiting": 4, "capped": 7, "says": "3 jobs wait for 02:00"}
-    )  # fmt: skip
+    numbers = {"price_eur_per_mwh": 41.0, "demand_kw": 90.0, "sold_kw": 80.0, "tank_kwh": 12.0, "gpus_busy": 100, "gpus": 256}
+    words = {"at": "Mon 05:00", "done": 3, "total": 9, "running": 2, "waiting": 4, "capped": 7, "says": "3 wait"}
+    live.update(numbers | words)
     console = Console(width=120, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - record only
     console.print(live)
     text = console.export_text()
     console.file.close()
     assert "100 of 256" in text
-    assert "3 jobs wait for 02:00" in text
+    assert "3 wait" in text
 
 
 def test_segments_of_a_modulated_run() -> None:
