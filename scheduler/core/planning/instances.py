@@ -293,7 +293,7 @@ def _queue(rng: np.random.Generator, jobs: int, sizes: IntArray) -> _Queue:
 
 
 def _scaled(queue: _Queue, utilisation: float, sizes: IntArray) -> _Queue:
-    """Stretch all durations until the work inside the horizon is `utilisation` of the free GPU-hours (fixed point, 6 rounds)."""
+    """Stretch durations until the work inside the horizon is `utilisation` of the free GPU-hours (fixed point, 6 rounds)."""
     horizon_h = SLOTS / SLOTS_PER_HOUR
     target_gpu_h = utilisation * (1 - INSULATED_FRACTION) * float(sizes.sum()) * horizon_h
     left_h = horizon_h - queue.release / SLOTS_PER_HOUR

@@ -1,0 +1,119 @@
+"""What a run of a job would cost at the prices of the last plan: the common tongue of `explain` and `admission`.
+
+    quote = sum_s share_s * slot_h * (gpus * gpu_price[pool, s] + draw_kw_s * draw_price[pool, s])
+            + waiting + lateness + slowdown
+
+`draw_price` is the whole marginal price of GPU draw (electricity, overhead, cooling, site limit, less the heat's worth), so
+the sum is what the rest of the plan loses by this run, and comparing two quotes says which run is better for the whole site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.domain.plan import Duals, RunOption
+from scheduler.domain.problem import PlanJob, PlanProblem
+from scheduler.domain.time import FloatArray, IntArray
+from scheduler.units import h_from_s, kw_from_w
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """Cost of one run by cause, EUR."""
+
+    gpu_eur: float
+    draw_eur: float
+    waiting_eur: float
+    lateness_eur: float
+    slowdown_eur: float
+
+    @property
+    def total_eur(self) -> float:
+        """Sum of all."""
+        return self.gpu_eur + self.draw_eur + self.waiting_eur + self.lateness_eur + self.slowdown_eur
+
+
+def extended(prices: FloatArray, problem: PlanProblem, slots: int, *, draw: bool) -> FloatArray:
+    """Prices per pool with `slots` more slots behind the horizon: GPUs are free there, draw costs the all-in tail price."""
+    tail = np.zeros((prices.shape[0], slots))
+    if draw and len(problem.tail_eur_per_kwh):
+        index = np.minimum(np.arange(slots), len(problem.tail_eur_per_kwh) - 1)
+        slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
+        tail = slope[:, None] * problem.tail_eur_per_kwh[index]
+    return np.concatenate([prices, tail], axis=1)
+
+
+def quote(problem: PlanProblem, duals: Duals, job: PlanJob, option: RunOption) -> Quote:
+    """Price one run of a job, whatever its cap profile."""
+    shares = np.ones(len(option.points))
+    shares[-1:] = option.last_slot_fraction
+    slot_h, more = problem.grid.slot_h, max(0, option.end_slot - problem.grid.slots)
+    inside = slice(option.start_slot, option.end_slot)
+    gpu = extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[option.pool, inside]
+    draw = extended(duals.draw_eur_per_kwh, problem, more, draw=True)[option.pool, inside]
+    idle_w = problem.pools[option.pool].idle_w
+    draws_kw = np.array([kw_from_w(job.gpus * (point.draw_w - idle_w)) for point in job.points])[option.points]
+    run_h = float(shares.sum()) * slot_h
+    end_s = (option.end_slot - 1 + option.last_slot_fraction) * problem.grid.slot_s
+    late_s = 0.0 if job.due_s is None else max(0.0, end_s - job.due_s)
+    return Quote(
+        gpu_eur=float((shares * gpu).sum()) * slot_h * job.gpus,
+        draw_eur=float((shares * draws_kw * draw).sum()) * slot_h,
+        waiting_eur=max(0, option.start_slot - job.release_slot) * slot_h * job.waiting_eur_per_h,
+        lateness_eur=h_from_s(late_s) * job.lateness_eur_per_h,
+        slowdown_eur=max(0.0, run_h - h_from_s(job.work_s)) * job.slowdown_eur_per_h,
+    )
+
+
+def quotes(problem: PlanProblem, duals: Duals, job: PlanJob, first_slot: int) -> FloatArray:
+    """Price every start, pool and constant cap of a job in EUR, shape (pools of the job, points, slots).
+
+    Starts before `first_slot` or the release and after the latest start cost infinity.
+
+    A run of d slots (d real) from slot t costs C(t + d) - C(t) with C the running sum of prices, linear inside a slot.
+    """
+    grid = problem.grid
+    starts = np.arange(grid.slots)
+    lengths = np.array([job.work_s / point.speed / grid.slot_s for point in job.points])
+    more = int(np.ceil(lengths.max())) + 1
+    pools = np.array(job.pools, dtype=np.int64)
+    gpu = _running_sum(extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[pools]) * grid.slot_h
+    draw = _running_sum(extended(duals.draw_eur_per_kwh, problem, more, draw=True)[pools]) * grid.slot_h
+    total = np.empty((len(pools), len(job.points), grid.slots))
+    for index, (point, length) in enumerate(zip(job.points, lengths, strict=True)):
+        idle_w = np.array([problem.pools[pool].idle_w for pool in job.pools])
+        draw_kw = np.array([kw_from_w(job.gpus * (point.draw_w - float(one))) for one in idle_w])
+        total[:, index] = job.gpus * _windows(gpu, starts, length) + draw_kw[:, None] * _windows(draw, starts, length)
+        total[:, index] += _time_costs(problem, job, starts, length)
+    total[:, :, : max(first_slot, job.release_slot)] = np.inf
+    if job.latest_start_slot is not None:
+        total[:, :, max(first_slot, job.release_slot, job.latest_start_slot) + 1 :] = np.inf
+    return total
+
+
+def _running_sum(prices: FloatArray) -> FloatArray:
+    """Sum of all earlier slots, one entry more than slots."""
+    return np.concatenate([np.zeros((prices.shape[0], 1)), np.cumsum(prices, axis=1)], axis=1)
+
+
+def _windows(running: FloatArray, starts: IntArray, length: float) -> FloatArray:
+    """Sum of prices over [start, start + length) for every start."""
+    whole = int(np.floor(length))
+    part = length - whole
+    ends = starts + whole
+    found: FloatArray = running[:, ends] + part * (running[:, ends + 1] - running[:, ends]) - running[:, starts]
+    return found
+
+
+def _time_costs(problem: PlanProblem, job: PlanJob, starts: IntArray, length: float) -> FloatArray:
+    """Waiting, lateness and slowdown of a run of `length` slots from every start."""
+    slot_h = problem.grid.slot_h
+    cost = np.maximum(0, starts - job.release_slot) * slot_h * job.waiting_eur_per_h
+    if job.due_s is not None:
+        late_h = np.maximum(0.0, (starts + length) * slot_h - h_from_s(job.due_s))
+        cost = cost + late_h * job.lateness_eur_per_h
+    slower_h = max(0.0, length * slot_h - h_from_s(job.work_s))
+    total: FloatArray = cost + slower_h * job.slowdown_eur_per_h
+    return total

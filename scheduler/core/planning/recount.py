@@ -1,0 +1,194 @@
+"""What a plan does and costs, recounted from the raw problem: the second opinion behind the checker and the rule-based plan.
+
+Nothing here is shared with the optimising model. Units: kW, kWh, EUR, hours; arrays over pools, slots or steps as named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.domain.plan import Plan, PlannedJob, RunOption
+from scheduler.domain.problem import PlanJob, PlanPlug, PlanProblem
+from scheduler.domain.time import FloatArray
+from scheduler.units import h_from_s, kw_from_w
+
+CASH_TERMS = ("electricity", "network", "heat_pump", "rejection", "heat_revenue", "shortfall", "pump_start", "demand_charge")
+SHADOW_TERMS = ("carbon", "waiting", "lateness", "slowdown", "preemption", "unplaced", "tank_end")
+SLACK_TERM = "slack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loads:
+    """What the planned runs put on the pools inside the horizon, shape (pools, slots).
+
+    gpus: GPUs held; a run holds its GPUs through its whole last slot. draw_kw: mean GPU draw above idle.
+    """
+
+    gpus: FloatArray
+    draw_kw: FloatArray
+
+
+def step_means(problem: PlanProblem, per_slot: FloatArray) -> FloatArray:
+    """Mean over the slots of each step, along the last axis."""
+    starts = np.concatenate([[0], np.cumsum(problem.step_slots)[:-1]])
+    means: FloatArray = np.add.reduceat(per_slot, starts, axis=-1) / problem.step_slots
+    return means
+
+
+def step_hours(problem: PlanProblem) -> FloatArray:
+    """Length of each step in hours."""
+    return np.asarray(problem.step_slots * problem.grid.slot_h, dtype=np.float64)
+
+
+def slot_shares(option: RunOption) -> FloatArray:
+    """Part of each slot of a run in which it runs: 1, and `last_slot_fraction` in the last."""
+    shares = np.ones(len(option.points))
+    shares[-1:] = option.last_slot_fraction
+    return shares
+
+
+def speeds(job: PlanJob, option: RunOption) -> FloatArray:
+    """Relative speed in each slot of a run."""
+    return np.array([point.speed for point in job.points])[option.points]
+
+
+def draws_kw(problem: PlanProblem, job: PlanJob, option: RunOption) -> FloatArray:
+    """GPU draw above idle while the run runs, kW in each of its slots."""
+    idle_w = problem.pools[option.pool].idle_w
+    levels = np.array([kw_from_w(job.gpus * (point.draw_w - idle_w)) for point in job.points])
+    return levels[option.points]
+
+
+def work_done_s(problem: PlanProblem, job: PlanJob, option: RunOption) -> float:
+    """Seconds of uncapped running that a run amounts to: sum of share * speed * slot."""
+    return float((slot_shares(option) * speeds(job, option)).sum()) * problem.grid.slot_s
+
+
+def work_needed_s(job: PlanJob, planned: PlannedJob) -> float:
+    """Work left, plus what a stop makes it do again."""
+    return job.work_s + (job.resume_work_s if planned.stopped else 0.0)
+
+
+def run_end_s(problem: PlanProblem, option: RunOption) -> float:
+    """End of a run in seconds from the grid's start."""
+    return (option.end_slot - 1 + option.last_slot_fraction) * problem.grid.slot_s
+
+
+def runs(problem: PlanProblem, planned_jobs: tuple[PlannedJob, ...]) -> Iterator[tuple[PlanJob, PlannedJob, RunOption]]:
+    """Every option of every planned job beside its job."""
+    jobs = {job.job_id: job for job in problem.jobs}
+    for planned in planned_jobs:
+        for option in planned.options:
+            yield jobs[planned.job_id], planned, option
+
+
+def loads_of(problem: PlanProblem, planned_jobs: tuple[PlannedJob, ...]) -> Loads:
+    """Add up the runs, each with its weight."""
+    shape = (len(problem.pools), problem.grid.slots)
+    gpus, draw_kw = np.zeros(shape), np.zeros(shape)
+    for job, _, option in runs(problem, planned_jobs):
+        end = min(option.end_slot, problem.grid.slots)
+        inside = slice(option.start_slot, end)
+        gpus[option.pool, inside] += option.weight * job.gpus
+        load = slot_shares(option) * draws_kw(problem, job, option)
+        draw_kw[option.pool, inside] += option.weight * load[: max(0, end - option.start_slot)]
+    return Loads(gpus=gpus, draw_kw=draw_kw)
+
+
+def it_kw(problem: PlanProblem, loads: Loads) -> FloatArray:
+    """IT power per pool and slot: base plus node kW per kW of extra draw."""
+    base = np.array([pool.base_it_kw for pool in problem.pools]).reshape(loads.draw_kw.shape)
+    slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools])
+    total: FloatArray = base + slope[:, None] * loads.draw_kw
+    return total
+
+
+def captured_kw(problem: PlanProblem, loads: Loads) -> FloatArray:
+    """Heat caught per pool and slot."""
+    base = np.array([pool.base_captured_kw for pool in problem.pools]).reshape(loads.draw_kw.shape)
+    slope = np.array([pool.captured_kw_per_draw_kw for pool in problem.pools])
+    total: FloatArray = base + slope[:, None] * loads.draw_kw
+    return total
+
+
+def of_plug(problem: PlanProblem, plug: int, per_pool: FloatArray) -> FloatArray:
+    """Sum of the rows of the pools on one plug."""
+    rows = [index for index, pool in enumerate(problem.pools) if pool.plug == plug]
+    total: FloatArray = per_pool[rows].sum(axis=0)
+    return total
+
+
+def delivered_per_recovered(plug: PlanPlug, problem: PlanProblem) -> FloatArray:
+    """COP / (COP - 1) with a heat pump, 1 without, per step."""
+    if plug.cop is None:
+        return np.ones(len(problem.step_slots))
+    cop = step_means(problem, plug.cop)
+    ratio: FloatArray = cop / (cop - 1.0)
+    return ratio
+
+
+def pump_kw_el(plug: PlanPlug, problem: PlanProblem, delivered_kw: FloatArray) -> FloatArray:
+    """Electricity of the heat pump per step: delivered / COP."""
+    if plug.cop is None:
+        return np.zeros(len(problem.step_slots))
+    power: FloatArray = delivered_kw / step_means(problem, plug.cop)
+    return power
+
+
+def cooling_kw_el(problem: PlanProblem, plan: Plan, loads: Loads) -> FloatArray:
+    """Electricity of dry coolers and of cooling the room, all plugs, per step."""
+    it, captured = it_kw(problem, loads), captured_kw(problem, loads)
+    total = np.zeros(len(problem.step_slots))
+    for index, (plug, flows) in enumerate(zip(problem.plugs, plan.flows, strict=True)):
+        caught = step_means(problem, of_plug(problem, index, captured))
+        room = step_means(problem, of_plug(problem, index, it)) - caught
+        total += plug.rejection_kw_per_kw * (caught - flows.recovered_kw) + plug.room_kw_per_kw * room
+    return total
+
+
+def pumps_kw_el(problem: PlanProblem, plan: Plan) -> FloatArray:
+    """Electricity of all heat pumps per step."""
+    pairs = zip(problem.plugs, plan.flows, strict=True)
+    return sum((pump_kw_el(plug, problem, flows.delivered_kw) for plug, flows in pairs), np.zeros(len(problem.step_slots)))
+
+
+def site_kw(problem: PlanProblem, plan: Plan, loads: Loads) -> FloatArray:
+    """Import of the whole site per step: IT with overhead, heat pumps, coolers."""
+    it = step_means(problem, it_kw(problem, loads).sum(axis=0))
+    return (1.0 + problem.overhead_fraction) * it + pumps_kw_el(problem, plan) + cooling_kw_el(problem, plan, loads)
+
+
+def job_terms(problem: PlanProblem, job: PlanJob, planned: PlannedJob) -> dict[str, float]:
+    """Waiting, lateness, slowdown, preemption and unplaced cost of one job, each option by its weight.
+
+    waiting: from release (or, for a stopped job, from now) to the start. slowdown: hours of running beyond the work it does.
+    """
+    terms = dict.fromkeys(("waiting", "lateness", "slowdown", "preemption", "unplaced"), 0.0)
+    slot_h = problem.grid.slot_h
+    for option in planned.options:
+        weight = option.weight
+        terms["waiting"] += weight * job.waiting_eur_per_h * max(0, option.start_slot - job.release_slot) * slot_h
+        if job.due_s is not None:
+            late_s = max(0.0, run_end_s(problem, option) - job.due_s)
+            terms["lateness"] += weight * job.lateness_eur_per_h * h_from_s(late_s)
+        run_h = float(slot_shares(option).sum()) * slot_h
+        terms["slowdown"] += weight * job.slowdown_eur_per_h * max(0.0, run_h - h_from_s(job.work_s))
+        if job.running_pool is not None and option.start_slot > 0:
+            terms["preemption"] += weight * job.preemption_eur
+    terms["unplaced"] = planned.unplaced_fraction * job.unplaced_eur
+    return terms
+
+
+def tail_energy_eur(problem: PlanProblem, job: PlanJob, option: RunOption) -> float:
+    """Electricity of the part of a run that lies past the horizon, at the all-in tail price."""
+    first = problem.grid.slots - option.start_slot
+    if first >= len(option.points):
+        return 0.0
+    load = (slot_shares(option) * draws_kw(problem, job, option))[max(0, first) :]
+    index = np.arange(len(load)) + max(0, -first)
+    price = problem.tail_eur_per_kwh[np.minimum(index, len(problem.tail_eur_per_kwh) - 1)]
+    node_kw = load * problem.pools[option.pool].it_kw_per_draw_kw * (1.0 + problem.overhead_fraction)
+    return float((node_kw * price).sum()) * problem.grid.slot_h
