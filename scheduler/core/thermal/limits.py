@@ -1,0 +1,42 @@
+"""What a plug can deliver at a time: rating, redundancy class, maintenance windows, ramp."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scheduler.domain.site import Plug, RedundancyClass
+from scheduler.domain.time import FloatArray, TimeGrid
+
+# Share of the rating that is left when one unit fails: none with a single machine, one of two with N+1, all with 2N.
+FIRM_SHARE = {RedundancyClass.N: 0.0, RedundancyClass.N_PLUS_1: 0.5, RedundancyClass.TWO_N: 1.0}
+
+
+def plug_rating_kw(plug: Plug) -> float:
+    """Delivered heat in kW at full health: the plug's maximum and, with a heat pump, its rating."""
+    return plug.max_heat_kw if plug.heat_pump is None else min(plug.max_heat_kw, plug.heat_pump.rated_heat_kw)
+
+
+def rated_heat_kw(plug: Plug, grid: TimeGrid) -> FloatArray:
+    """Deliverable kW per slot: the rating, lowered by every maintenance window that touches the slot."""
+    rated = np.full(grid.slots, plug_rating_kw(plug))
+    for window in plug.maintenance:
+        first = max(0, grid.slot_of(window.start_utc))
+        after = min(grid.slots, -((grid.start_utc - window.end_utc) // (grid.time_of(1) - grid.start_utc)))
+        if after > first:
+            rated[first:after] = np.minimum(rated[first:after], max(0.0, window.available_kw))
+    return rated
+
+
+def firm_limit_kw(plug: Plug, grid: TimeGrid) -> FloatArray:
+    """The most that may be promised per slot: firm blocks if stated, never above the deliverable rating.
+
+    Without stated firm blocks the whole rating may be promised with redundancy class N too: the quantile of deliverable
+    heat and the shortfall price carry that risk, while stated blocks carry the class's derating.
+    """
+    rated = rated_heat_kw(plug, grid)
+    return rated if plug.firm_heat_kw is None else np.minimum(rated, plug.firm_heat_kw)
+
+
+def derated_kw(rating_kw: float, redundancy: RedundancyClass) -> float:
+    """Rating that survives one failure."""
+    return FIRM_SHARE[redundancy] * rating_kw
