@@ -1,0 +1,1 @@
+"""Makes `tests/` importable, so that test files may share small builders (`small_world`)."""
