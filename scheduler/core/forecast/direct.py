@@ -1,16 +1,19 @@
 """Direct regression for every lead at once: the forecast is the last row of the hindcast.
 
-For an hourly quantity y, an origin o (the last known hour) and a lead h, the target
-y[o + h] is explained by what is known at o:
+For an hourly quantity y, an origin o (the last known hour) and a lead h, the target y[o + h] is explained by what is known
+at o:
 
-    x1 = y[same hour of the last known day]             persistence by day
-    x2 = mean of y at the same hour of the last 7 days  diurnal profile
-    x3 = y[o] - mean of y at o's hour of the last 7 days    deviation now
-    x4 = mean of the last 24 h - mean of the last 7 days     drift of the level
+    x1 = y at the same hour of the last known day             persistence by day
+    x2 = mean of y at the same hour of the last 7 days        diurnal profile
+    x3 = y[o] - mean of y at o's hour of the 7 days before    deviation now
+    x4 = mean of the last 24 h - mean of the last 7 days      deviation of the day
 
-One ridge regression per lead, drawn to a prior of profile plus an exponentially fading deviation, so that it degrades to that
-plain blend when there is little past (`optimisation.md` leaves the choice open; the idea is Jorda's local projection, 2005).
-The same matrices hold what would have been said at every earlier origin: residual quantiles and skill cost nothing more.
+One ridge regression per lead (a local projection, Jorda 2005), drawn to a prior that holds for anything with weather in it:
+
+    y[o + h] = x2 + exp(-h / decay) * (w x3 + (1 - w) x4),    w = 0.3 + 0.7 exp(-h / quick)
+
+The prior alone is a good forecast, so the first week is as well served as the tenth. The same matrices hold what would have
+been said at every earlier origin: residual quantiles cost nothing more.
 """
 
 from __future__ import annotations
@@ -29,13 +32,14 @@ FEATURES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectSettings:
-    """decay_h: e-folding of the prior's deviation. ridge: weight of the prior in rows. half_life_h: old rows count half.
+    """decay_h, quick_h: constants of the prior. ridge_rows: weight of the prior, in rows. half_life_h: old rows count half.
 
     stride_h: spacing of the origins. past_h: how far back they go. smooth_leads: leads pooled to each side.
     """
 
-    decay_h: float = 18.0
-    ridge_rows: float = 12.0
+    decay_h: float = 60.0
+    quick_h: float = 8.0
+    ridge_rows: float = 1000.0
     half_life_h: float = 24.0 * 28
     stride_h: int = 3
     past_h: int = 24 * 42
@@ -97,12 +101,12 @@ def features(past: FloatArray, origin: IntArray, leads: int) -> FloatArray:
     return out
 
 
-def prior(leads: int, decay_h: float) -> FloatArray:
-    """Coefficients before any evidence, (leads, 4): profile plus a deviation that fades with exp(-lead / decay_h)."""
+def prior(leads: int, settings: DirectSettings) -> FloatArray:
+    """Coefficients before any evidence, (leads, 4): profile plus fading deviations of the hour and of the day."""
     lead = np.arange(1, leads + 1)
-    fade = np.exp(-lead / decay_h)
-    zero = np.zeros(leads)
-    return np.stack([zero, np.ones(leads), fade, zero], axis=1)
+    now_share = 0.3 + 0.7 * np.exp(-lead / settings.quick_h)
+    fade = np.exp(-lead / settings.decay_h)
+    return np.stack([np.zeros(leads), np.ones(leads), now_share * fade, (1.0 - now_share) * fade], axis=1)
 
 
 def pooled(values: FloatArray, reach: int) -> FloatArray:
@@ -142,18 +146,18 @@ def row_weight(values: FloatArray, origin: IntArray, half_life_h: float) -> Floa
     return np.asarray(np.where(origin >= first + 2 * DAY_H, recency, 0.0))
 
 
-def direct(values: FloatArray, leads: int, settings: DirectSettings, wanted: FloatArray | None = None) -> Paths:
+def direct(values: FloatArray, leads: int, settings: DirectSettings) -> Paths:
     """Hindcasts and forecast of hourly `values` (NaN: not known), whose last entry is the present hour; see the module.
 
-    wanted: (origins, leads) targets where they are not simply the future of `values` (the part of a demand that a weather
-    forecast left open, say). Needs more than two weeks of hours, known or not; one value must be known.
+    Needs more than two weeks of hours, known or not; one value must be known. Shifting or scaling `values` does the same to
+    the forecast.
     """
     complete = seasonal(values)
     origin = origins(len(values), settings)
-    mean = float(complete[-WEEK_H:].mean()) if wanted is None else 0.0
+    mean = float(complete[-WEEK_H:].mean())
     x = features(complete - mean, origin, leads)
-    y = targets(values - mean, origin, leads) if wanted is None else wanted
+    y = targets(values - mean, origin, leads)
     weight = row_weight(values, origin, settings.half_life_h)
-    coefficient = regress(x, y, weight, prior(leads, settings.decay_h), settings)
+    coefficient = regress(x, y, weight, prior(leads, settings), settings)
     predicted = np.einsum("olk,lk->ol", x, coefficient) + mean
     return Paths(origin=origin, predicted=predicted, actual=y + mean, weight=weight)

@@ -8,13 +8,14 @@ import numpy as np
 
 from scheduler.core.forecast.arrivals import draws_w, expected_arrivals, seen_work
 from scheduler.core.forecast.calendar import HOUR_S
-from scheduler.core.forecast.direct import DirectSettings, Paths, direct
+from scheduler.core.forecast.direct import DirectSettings, direct
 from scheduler.core.forecast.durations import learn_durations
-from scheduler.core.forecast.fill import CARBON, HEAT_KW, OUTDOOR, PRICE, Hourly, Plausible, hourly, ready
+from scheduler.core.forecast.fill import CARBON, HEAT_KW, PRICE, Hourly, Plausible, hourly, ready
 from scheduler.core.forecast.frame import PAST_H, TAIL_H, Frame, frame, tail_grid
-from scheduler.core.forecast.heat_demand import forecast_demand, prior_width
+from scheduler.core.forecast.heat_demand import Weather, forecast_demand, prior_width
 from scheduler.core.forecast.prices import price_path, published, published_stop_h
 from scheduler.core.forecast.quantiles import band
+from scheduler.core.forecast.weather import Outdoor, outdoor_ahead
 from scheduler.domain.outlook import DurationModel, Outlook
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import DemandSource, Offtake, Site
@@ -22,8 +23,7 @@ from scheduler.domain.snapshot import Band, Snapshot
 from scheduler.domain.time import FloatArray, Series, TimeGrid
 
 PLANT_FORECAST_MAX_AGE_S = 6.0 * HOUR_S
-WEATHER = DirectSettings(decay_h=18.0)
-GRID_CARBON = DirectSettings(decay_h=12.0)
+GRID_CARBON = DirectSettings(decay_h=30.0)
 
 Reasons = tuple[str, ...]
 
@@ -38,10 +38,9 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
     where = frame(grid, site.time_zone)
     past = snapshot.history
     spot, tail_spot, known_slots, price_reasons = prices(past.price, where, settings)
-    outdoor = ready_past("outdoor", past.outdoor, where, settings, OUTDOOR)
-    outdoor_paths = direct(outdoor.values, where.leads, WEATHER) if outdoor.known else None
+    outdoor = outdoor_ahead(past.outdoor, where, settings.max_fill_s)
     carbon, carbon_reasons = carbon_path(past.carbon, where, settings)
-    demand, demand_reasons = demands(site, snapshot, settings, where, outdoor, outdoor_paths)
+    demand, demand_reasons = demands(site, snapshot, settings, where, outdoor.weather)
     durations = learn_durations(past.finished, snapshot.jobs)
     works = seen_work(past.finished, snapshot.jobs, durations)
     return Outlook(
@@ -50,12 +49,12 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
         known_price_slots=known_slots,
         tail_spot_eur_per_kwh=tail_spot,
         carbon_g_per_kwh=carbon,
-        outdoor_c=on_slots(outdoor, outdoor_paths, where),
+        outdoor_c=outdoor_slots(outdoor, where),
         demand_kw=demand,
         arrival_gpus=arrivals(site, snapshot, where, durations),
         arrival_draw_w=draws_w(site, works),
         durations=durations,
-        degraded=(*price_reasons, *outdoor.reasons, *carbon_reasons, *demand_reasons),
+        degraded=(*price_reasons, *outdoor.past.reasons, *carbon_reasons, *demand_reasons),
     )
 
 
@@ -64,12 +63,17 @@ def ready_past(name: str, series: Series | None, where: Frame, settings: Setting
     return ready(name, series, now=where.now, past_h=PAST_H, max_fill_s=settings.max_fill_s, limits=limits)
 
 
-def on_slots(past: Hourly, paths: Paths | None, where: Frame) -> FloatArray:
-    """Forecast on the slots of the grid; NaN when nothing is known."""
-    if paths is None:
+def on_slots(past: FloatArray, path: FloatArray, where: Frame) -> FloatArray:
+    """An hourly path on the slots of the grid; the hour that has begun keeps its last measurement."""
+    present = float(past[-1])
+    return where.on_slots(path, present if np.isfinite(present) else float(path[0]))
+
+
+def outdoor_slots(outdoor: Outdoor, where: Frame) -> FloatArray:
+    """Outdoor temperature on the slots of the grid; NaN when nothing is known."""
+    if outdoor.weather is None:
         return np.full(where.grid.slots, np.nan)
-    present = float(past.values[-1])
-    return where.on_slots(paths.now, present if np.isfinite(present) else float(paths.now[0]))
+    return on_slots(outdoor.past.values, outdoor.weather.told_c, where)
 
 
 def prices(price: Series, where: Frame, settings: Settings) -> tuple[FloatArray, FloatArray, int, Reasons]:
@@ -107,18 +111,18 @@ def carbon_path(carbon: Series, where: Frame, settings: Settings) -> tuple[Float
     past = ready_past("carbon", carbon, where, settings, CARBON)
     if not past.known:
         return np.zeros(where.grid.slots), past.reasons
-    values = on_slots(past, direct(past.values, where.leads, GRID_CARBON), where)
+    values = on_slots(past.values, direct(past.values, where.leads, GRID_CARBON).now, where)
     return np.maximum(0.0, values), past.reasons
 
 
 def demands(
-    site: Site, snapshot: Snapshot, settings: Settings, where: Frame, outdoor: Hourly, outdoor_paths: Paths | None
+    site: Site, snapshot: Snapshot, settings: Settings, where: Frame, weather: Weather | None
 ) -> tuple[dict[str, Band], Reasons]:
     """Demand band of every offtake, and what is wrong with their inputs."""
     bands: dict[str, Band] = {}
     reasons: list[str] = []
     for offtake in site.offtakes:
-        own, why = own_demand(offtake, snapshot, settings, where, outdoor, outdoor_paths)
+        own, why = own_demand(offtake, snapshot, settings, where, weather)
         told = plant_forecast(offtake, snapshot, where)
         bands[offtake.offtake_id] = own if told is None else around(told, own, offtake.max_heat_kw)
         reasons += why if told is None or not np.all(np.isfinite(told)) else ()
@@ -126,7 +130,7 @@ def demands(
 
 
 def own_demand(
-    offtake: Offtake, snapshot: Snapshot, settings: Settings, where: Frame, outdoor: Hourly, outdoor_paths: Paths | None
+    offtake: Offtake, snapshot: Snapshot, settings: Settings, where: Frame, weather: Weather | None
 ) -> tuple[Band, Reasons]:
     """Our own forecast of one offtake: constant as told, else learned from its past; zero, and named, without any."""
     slots, ceiling_kw = where.grid.slots, offtake.max_heat_kw
@@ -138,14 +142,8 @@ def own_demand(
     if not past.known:
         return band(np.zeros(slots), np.zeros(slots), np.zeros(slots), 0.0), past.reasons
     by_weather = offtake.demand_source is not DemandSource.PROFILE
-    hourly_band = forecast_demand(
-        past, outdoor if by_weather else None, outdoor_paths, where.local, where.leads, ceiling_kw
-    ).band
-    present = float(past.values[-1])
-    p10, p50, p90 = (
-        where.on_slots(path, present if np.isfinite(present) else float(path[0]))
-        for path in (hourly_band.p10, hourly_band.p50, hourly_band.p90)
-    )
+    hourly_band = forecast_demand(past.values, weather if by_weather else None, where.local, where.leads, ceiling_kw)
+    p10, p50, p90 = (on_slots(past.values, path, where) for path in (hourly_band.p10, hourly_band.p50, hourly_band.p90))
     return band(p10, p50, p90, ceiling_kw), past.reasons
 
 

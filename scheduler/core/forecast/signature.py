@@ -2,6 +2,8 @@
 
 demand = (a + b * max(0, T_base - T_eff)) * f[hour of week], T_eff the exponentially smoothed outdoor temperature
 (buildings feel yesterday's cold). T_base and the smoothing constant are picked from small grids, a and b by least squares.
+
+It tells what a *change* of weather does to a demand. What the demand is at unchanged weather its own past tells better.
 """
 
 from __future__ import annotations
@@ -48,14 +50,14 @@ def smoothed(outdoor_c: FloatArray, smoothing_h: float) -> FloatArray:
     return np.asarray(total / mass[np.minimum(np.arange(len(outdoor_c)), length - 1)])
 
 
-def smoothed_path(start_c: FloatArray, outdoor_path_c: FloatArray, smoothing_h: float) -> FloatArray:
-    """Carry T_eff (m,) on along forecast paths (m, leads)."""
+def carried_on(start_c: float, outdoor_c: FloatArray, smoothing_h: float) -> FloatArray:
+    """Carry T_eff on from its present state along hourly temperatures (leads,)."""
     keep = fade_of(smoothing_h)
-    out = np.empty_like(outdoor_path_c)
+    out = np.empty_like(outdoor_c)
     state = start_c
-    for i in range(outdoor_path_c.shape[1]):
-        state = keep * state + (1.0 - keep) * outdoor_path_c[:, i]
-        out[:, i] = state
+    for i, value in enumerate(outdoor_c):
+        state = keep * state + (1.0 - keep) * float(value)
+        out[i] = state
     return out
 
 
