@@ -192,3 +192,52 @@ def tail_energy_eur(problem: PlanProblem, job: PlanJob, option: RunOption) -> fl
     price = problem.tail_eur_per_kwh[np.minimum(index, len(problem.tail_eur_per_kwh) - 1)]
     node_kw = load * problem.pools[option.pool].it_kw_per_draw_kw * (1.0 + problem.overhead_fraction)
     return float((node_kw * price).sum()) * problem.grid.slot_h
+
+
+def energy_prices(problem: PlanProblem) -> dict[str, FloatArray]:
+    """Parts of the electricity price by the term they are booked under, EUR/kWh per slot."""
+    return {"spot": problem.spot_eur_per_kwh, "network": problem.adder_eur_per_kwh, "carbon": problem.carbon_eur_per_kwh}
+
+
+def electricity_terms(problem: PlanProblem, plan: Plan, loads: Loads) -> dict[str, float]:
+    """Electricity, heat pump, rejection at spot; the adder on all of it as network; the shadow price of its carbon."""
+    hours, slot_h = step_hours(problem), problem.grid.slot_h
+    it = (1.0 + problem.overhead_fraction) * it_kw(problem, loads).sum(axis=0)
+    pumps, cooling = pumps_kw_el(problem, plan), cooling_kw_el(problem, plan, loads)
+    by_price = {
+        name: (
+            float((it * price).sum()) * slot_h,
+            float((pumps * hours * step_means(problem, price)).sum()),
+            float((cooling * hours * step_means(problem, price)).sum()),
+        )
+        for name, price in energy_prices(problem).items()
+    }
+    tail = sum(option.weight * tail_energy_eur(problem, job, option) for job, _, option in runs(problem, plan.jobs))
+    electricity, heat_pump, rejection = by_price["spot"]
+    return {
+        "electricity": electricity + tail,
+        "heat_pump": heat_pump,
+        "rejection": rejection,
+        "network": sum(by_price["network"]),
+        "carbon": sum(by_price["carbon"]),
+    }
+
+
+def heat_revenue_eur(problem: PlanProblem, plan: Plan) -> float:
+    """What the customers pay, as a negative cost."""
+    hours = step_hours(problem)
+    return -sum(
+        float((plan.sold_kw[offtake.offtake_id] * hours * step_means(problem, offtake.price_eur_per_kwh)).sum())
+        for offtake in problem.offtakes
+    )
+
+
+def shortfalls_kwh(problem: PlanProblem, plan: Plan) -> list[float]:
+    """Promised and not sold, per commitment; a step that a window only touches counts by the slots inside it."""
+    starts = np.concatenate([[0], np.cumsum(problem.step_slots)])
+    missing = []
+    for promise in problem.commitments:
+        inside = np.clip(np.minimum(starts[1:], promise.end_slot) - np.maximum(starts[:-1], promise.start_slot), 0, None)
+        sold = plan.sold_kw[problem.offtakes[promise.offtake].offtake_id]
+        missing.append(max(0.0, promise.required_kwh - float((sold * inside).sum()) * problem.grid.slot_h))
+    return missing
