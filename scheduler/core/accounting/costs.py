@@ -27,12 +27,13 @@ class SlotPrices:
     adder_eur_per_kwh: float
     carbon_eur_per_kwh: float
     heat_eur_per_kwh: tuple[float, ...]
+    pump_start_eur: float = 0.0
 
 
 def slot_costs(
     flows: PlantFlows, it_kw: float, overhead_fraction: float, prices: SlotPrices, duration_h: float
 ) -> dict[str, float]:
-    """Costs in EUR of one plug in one slot by term; the pump's start cost belongs to heat_pump and is added by `start_cost_eur`."""
+    """Costs in EUR of one plug in one slot by term; a start of the pump is charged to heat_pump."""
     it_total_kw = it_kw * (1.0 + overhead_fraction)
     cooling_kw = flows.rejection_kw_el + flows.room_kw_el
     all_kw = it_total_kw + flows.pump_kw_el + cooling_kw
@@ -40,7 +41,7 @@ def slot_costs(
     revenue = sum(sold * price for sold, price in zip(flows.sold_kw, prices.heat_eur_per_kwh, strict=True))
     return {
         "electricity": it_total_kw * price_h,
-        "heat_pump": flows.pump_kw_el * price_h,
+        "heat_pump": flows.pump_kw_el * price_h + (prices.pump_start_eur if flows.pump_started else 0.0),
         "rejection": cooling_kw * price_h,
         "network": all_kw * prices.adder_eur_per_kwh * duration_h,
         "heat_revenue": -revenue * duration_h,

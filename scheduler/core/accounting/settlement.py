@@ -20,7 +20,7 @@ class FirmResult:
 
 
 def settle(rule: FirmRule, promised_kwh: float, delivered_kwh: float) -> FirmResult:
-    """Settle one delivery period: shortfall = max(0, (1 - tolerance) * promised - delivered); capacity is paid on the promise."""
+    """Settle one delivery period: shortfall = max(0, (1 - tolerance) * promised - delivered); the promise is paid."""
     shortfall = max(0.0, (1.0 - rule.tolerance_fraction) * promised_kwh - delivered_kwh)
     return FirmResult(
         promised_kwh=promised_kwh,
