@@ -147,7 +147,10 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """A plan on `grid`. `cost_eur` by term adds up to report.objective_eur."""
+    """A plan on `grid`. `cost_eur` by term adds up to report.objective_eur.
+
+    basis: the inputs it rests on, (rows, slots), by which a later cycle sees whether it may keep the plan; None: never.
+    """
 
     plan_id: str
     input_digest: str
@@ -165,6 +168,7 @@ class Plan:
     slacks: tuple[Slack, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     degraded_reason: str = ""
+    basis: FloatArray | None = None
 
     @property
     def step_start(self) -> IntArray:

@@ -41,6 +41,7 @@ DIMENSIONLESS = {
     "against_hour_of_week": "skill",
     "mae": "unit of the named series",
     "amount": "unit in its own field `unit`",
+    "basis": "rows of several units, compared with themselves only",
     "values": "unit in the series' own field `unit`",
     "p10": "band of a quantity named by its holder",
     "p50": "band of a quantity named by its holder",
