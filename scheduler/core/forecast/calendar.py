@@ -15,6 +15,7 @@ HOUR_S = int(S_PER_H)
 DAY_H = int(H_PER_DAY)
 WEEK_H = 7 * DAY_H
 SATURDAY = 5
+DAY_TYPES = 3
 
 
 def floor_hour(at_utc: datetime) -> datetime:
@@ -54,6 +55,11 @@ class LocalHours:
     def hour_of_week(self) -> IntArray:
         """0 is Monday 00:00 local, 167 is Sunday 23:00."""
         return self.weekday * DAY_H + self.hour
+
+    @property
+    def day_cell(self) -> IntArray:
+        """(day type, hour) as one index: working day 0 to 23, Saturday 24 to 47, Sunday 48 to 71."""
+        return np.maximum(0, self.weekday - SATURDAY + 1) * DAY_H + self.hour
 
     @property
     def weekend(self) -> BoolArray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.forecast.calendar import DAY_H, SATURDAY, LocalHours
+from scheduler.core.forecast.calendar import DAY_H, DAY_TYPES, LocalHours
 from scheduler.core.forecast.direct import DirectSettings, Paths, direct
 from scheduler.core.forecast.fill import seasonal
 from scheduler.core.forecast.quantiles import band, spread
@@ -25,7 +25,6 @@ SETTINGS = DirectSettings(decay_h=90.0)
 MIN_SIGNATURE_H = 72
 SIGNATURE_HALF_LIFE_H = 24.0 * 21
 SHAPE_SHRINK_DAYS = 4.0
-DAY_TYPES = 3
 # Relative half width of the band at 1 hour and far out while there is nothing to learn it from.
 PRIOR_WIDTH_NEAR, PRIOR_WIDTH_FAR = 0.08, 0.25
 # Residuals of the hindcast know the coefficients already and are too small; set on a year of rolling forecasts.
@@ -42,11 +41,6 @@ class Weather:
     past_c: FloatArray
     expected_c: FloatArray
     told_c: FloatArray
-
-
-def day_cell(local: LocalHours) -> IntArray:
-    """Index of (day type, hour): working day, Saturday, Sunday; 0 to 71."""
-    return np.maximum(0, local.weekday - SATURDAY + 1) * DAY_H + local.hour
 
 
 def centred_day_mean(complete: FloatArray) -> FloatArray:
@@ -76,7 +70,7 @@ def day_shape(values_kw: FloatArray, cell: IntArray) -> FloatArray:
 def own_paths(values_kw: FloatArray, local: LocalHours, leads: int) -> Paths:
     """Hindcasts and forecast in kW from the demand's own past."""
     count = len(values_kw)
-    cell = day_cell(local)
+    cell = local.day_cell
     shape = day_shape(values_kw, cell[:count])
     flat = direct(values_kw / shape[cell[:count]], leads, SETTINGS)
     factor = shape[cell[flat.origin[:, None] + np.arange(1, leads + 1)]]

@@ -1,64 +1,52 @@
-"""Spot prices: what is published as it is, beyond it the profile of the last days at their recent level."""
+"""Spot prices: what is published as it is, beyond it what their own past leads one to expect.
+
+    price = shape[day type, hour] + direct(price - shape)
+
+The shape (working day, Saturday, Sunday, their usual difference of level included) is additive, since prices cross zero. Rare
+spikes of the past count as much as the 2 % and 98 % quantiles and no more: tomorrow's spike comes at another hour.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from scheduler.core.forecast.calendar import HOUR_S, LocalHours
-from scheduler.domain.time import FloatArray, Series, TimeGrid
+from scheduler.core.forecast.calendar import DAY_H, DAY_TYPES, HOUR_S, LocalHours
+from scheduler.core.forecast.direct import DirectSettings, direct
+from scheduler.domain.time import FloatArray, IntArray, Series, TimeGrid
 
-PROFILE_DAYS = 10
-LEVEL_DECAY_DAYS = 1.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Level:
-    """Daily means: `recent` of the last published day, `usual` of the last days."""
-
-    recent: float
-    usual: float
+# Prices are published by the day, so one origin a day is all there is to learn from.
+SETTINGS = DirectSettings(decay_h=60.0, ridge_rows=300.0, stride_h=24)
+SPIKE_PROBABILITY = 0.02
+SHAPE_SHRINK_DAYS = 3.0
 
 
-def hour_profile(values: FloatArray, local: LocalHours, days: int) -> tuple[FloatArray, float]:
-    """Deviation from the day's mean by (weekend, hour), (2, 24), and the usual difference of a weekend day's mean.
+def without_spikes(values: FloatArray) -> FloatArray:
+    """Clip to the 2 % and 98 % quantiles of what is known; NaN stays."""
+    low, high = np.nanquantile(values, [SPIKE_PROBABILITY, 1.0 - SPIKE_PROBABILITY])
+    return np.clip(values, low, high)
 
-    From the last `days` days of `values` (n,), NaN left out; weekends and working days are each drawn to all days.
-    """
-    low = max(0, len(values) - 24 * days)
-    y, hour, weekend = values[low:], local.hour[low : len(values)], local.weekend[low : len(values)].astype(np.int64)
-    known = np.isfinite(y)
-    y, hour, weekend = y[known], hour[known], weekend[known]
-    mean = float(y.mean())
-    every = (np.bincount(hour, weights=y - mean, minlength=24)) / np.maximum(1, np.bincount(hour, minlength=24))
-    shape = np.empty((2, 24))
-    for kind in (0, 1):
-        chosen = weekend == kind
-        count = np.bincount(hour[chosen], minlength=24)
-        own_mean = float(y[chosen].mean()) if np.any(chosen) else mean
-        total = np.bincount(hour[chosen], weights=y[chosen] - own_mean, minlength=24)
-        shape[kind] = (total + 2.0 * every) / (count + 2.0)
-    both = np.any(weekend == 1) and np.any(weekend == 0)
-    gap = float(y[weekend == 1].mean() - y[weekend == 0].mean()) if both else 0.0
-    return shape - shape.mean(axis=1, keepdims=True), gap
+
+def additive_shape(values: FloatArray, cell: IntArray) -> FloatArray:
+    """Usual deviation from the mean by (day type, hour), (72,), each type drawn to the mean of all days; NaN left out."""
+    known = np.isfinite(values)
+    deviation, cell = values[known] - float(values[known].mean()), cell[known]
+    hour = cell % DAY_H
+    every = np.bincount(hour, weights=deviation, minlength=DAY_H) / (np.bincount(hour, minlength=DAY_H) + 1.0)
+    total = np.bincount(cell, weights=deviation, minlength=DAY_TYPES * DAY_H)
+    count = np.bincount(cell, minlength=DAY_TYPES * DAY_H)
+    return np.asarray((total + SHAPE_SHRINK_DAYS * np.tile(every, DAY_TYPES)) / (count + SHAPE_SHRINK_DAYS))
 
 
 def price_path(values: FloatArray, local: LocalHours, leads: int) -> FloatArray:
-    """Forecast the `leads` hours after the last published one, (leads,); `local` covers past and future.
+    """Forecast the `leads` hours after the last published one, (leads,).
 
-    price = level of the day + weekend difference + shape[weekend, hour]; the level fades from that of the last 24 published
-    hours to that of the last week.
+    values: hourly published prices (n,), more than two weeks of hours, at least one known; local covers them and the leads.
     """
-    shape, gap = hour_profile(values, local, PROFILE_DAYS)
     count = len(values)
-    weekend = local.weekend[: count + leads].astype(np.float64)
-    flat = values - gap * weekend[:count]
-    recent, usual = float(np.nanmean(flat[-24:])), float(np.nanmean(flat[-24 * 7 :]))
-    lead_days = np.arange(1, leads + 1) / 24.0
-    level = usual + (recent - usual) * np.exp(-lead_days / LEVEL_DECAY_DAYS)
-    ahead = slice(count, count + leads)
-    return np.asarray(level + gap * weekend[ahead] + shape[local.weekend[ahead].astype(np.int64), local.hour[ahead]])
+    calm = without_spikes(values)
+    cell = local.day_cell
+    shape = additive_shape(calm, cell[:count])
+    return direct(calm - shape[cell[:count]], leads, SETTINGS).now + shape[cell[count : count + leads]]
 
 
 def published(price: Series, grid: TimeGrid) -> FloatArray:
