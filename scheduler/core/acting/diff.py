@@ -53,6 +53,8 @@ def actions_of(site: Site, plan: Plan, works: Sequence[Work], settings: Settings
     for work in sorted(works, key=lambda work: (work.hold_until_utc, work.state.job.job_id)):
         job_id = work.state.job.job_id
         job = planned.get(job_id)
+        if not work.submitted(now_utc):
+            continue
         if work.running:
             found += _running(site, plan, job, work, (settings, window))
         else:
@@ -77,7 +79,7 @@ def release_all(site: Site, works: Sequence[Work], now_utc: datetime) -> tuple[A
             reason=RELEASED,
         )
         for work in ordered
-        if not work.running
+        if not work.running and work.submitted(now_utc)
     ]
     return tuple(found)
 
@@ -97,7 +99,8 @@ def _running(site: Site, plan: Plan, job: PlannedJob | None, work: Work, context
             yield from _caps(plan, None, work, settings, (window, work.state.cap_w))
             return
         at = plan.grid.start_utc
-        yield StopJob(job_id=job_id, at_utc=at, resume_by_utc=resume_by_utc(work, at, settings), reason=STOP_REASON)
+        last = resume_by_utc(work, at, settings)
+        yield StopJob(job_id=job.job_id, at_utc=at, resume_by_utc=last, reason=STOP_REASON)
         again = None if option is None else plan.grid.time_of(option.start_slot)
         if option is not None and again is not None and at < again and window.holds(again):
             yield _start(site, work, again, (plan, option), PLANNED)

@@ -105,7 +105,7 @@ def _free_gpus(site: Site, snapshot: Snapshot) -> dict[str, float]:
     for state in snapshot.jobs:
         if state.phase is JobPhase.RUNNING and state.pool_id in free:
             free[state.pool_id] -= state.job.gpus
-        elif state.phase is JobPhase.QUEUED and not state.owner_suspended and flexible_class(site, state) is None:
+        elif _insulated_waits(site, snapshot, state):
             waiting.append(state)
     for state in sorted(waiting, key=lambda state: (state.job.submit_utc, state.job.job_id)):
         for pool_id in [state.job.pool_id] if state.job.pool_id is not None else list(free):
@@ -115,10 +115,16 @@ def _free_gpus(site: Site, snapshot: Snapshot) -> dict[str, float]:
     return free
 
 
+def _insulated_waits(site: Site, snapshot: Snapshot, state: JobState) -> bool:
+    """True for an insulated job that is there and waits for GPUs."""
+    there = state.phase is JobPhase.QUEUED and state.job.submit_utc <= snapshot.observed_utc
+    return there and not state.owner_suspended and flexible_class(site, state) is None
+
+
 def _judge(ledge: _Ledge, action: Action) -> Verdict:
     """One action: itself, a weaker one, or the reason why not."""
     state = ledge.states.get(action.job_id)
-    if state is None:
+    if state is None or state.job.submit_utc > ledge.now_utc:
         return "job is not there"
     if state.owner_suspended:
         return "its owner suspended it"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.core.forecast.durations import beyond_s, ended_share, ratios_of, remaining_work_s
-from scheduler.core.planning.work import Work, class_of, declared_s, natural_draw_w
+from scheduler.core.planning.work import Work, class_of, declared_s, natural_draw_w, release_slot
 from scheduler.domain.job import Flexibility, JobClass, JobPhase, JobState
 from scheduler.domain.outlook import DurationModel, Outlook
 from scheduler.domain.problem import PlanPool
@@ -111,7 +111,8 @@ def _pool_work(
         told_s = declared_s(state, job_class)
         need_s = remaining_work_s(outlook.durations, job_class.name, told_s, state.work_done_s, settings.capacity_quantile)
         slots = max(1, int(np.ceil(need_s / grid.slot_s)))
-        start = 0 if state.phase is JobPhase.RUNNING else _first_fit(room - reserved - busy, state.job.gpus, slots)
+        first = release_slot(state, grid)
+        start = 0 if state.phase is JobPhase.RUNNING else _first_fit(room - reserved - busy, state.job.gpus, slots, first)
         if start is None:
             continue
         reserved[start : start + slots] += state.job.gpus
@@ -141,11 +142,12 @@ def _first_come(snapshot: Snapshot, planned: set[str], site: Site, pool: Pool) -
     return sorted(mine, key=lambda state: (state.phase is not JobPhase.RUNNING, state.job.submit_utc, state.job.job_id))
 
 
-def _first_fit(free: FloatArray, gpus: int, slots: int) -> int | None:
-    """First slot from which `gpus` are free for `slots` slots (or to the end of the grid); None when there is none."""
+def _first_fit(free: FloatArray, gpus: int, slots: int, first: int) -> int | None:
+    """Slot from `first` on from which `gpus` are free for `slots` slots (or to the end of the grid); None: there is none."""
     bad = np.concatenate([[0], np.cumsum(free < gpus - 1e-9)])
     end = np.minimum(np.arange(len(free)) + slots, len(free))
     fits = np.flatnonzero(bad[end] - bad[: len(free)] == 0)
+    fits = fits[fits >= first]
     return int(fits[0]) if len(fits) else None
 
 

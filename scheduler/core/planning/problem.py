@@ -10,7 +10,7 @@ import numpy as np
 from scheduler.core.planning.base_load import base_pools
 from scheduler.core.planning.expected import UNPLACED_EUR_PER_GPU_H, expected_jobs
 from scheduler.core.planning.plant_rows import heat_prices, plan_commitments, plan_offtakes, plan_plugs
-from scheduler.core.planning.work import Work, deadline_utc, works
+from scheduler.core.planning.work import Work, deadline_utc, release_slot, works
 from scheduler.core.tariffs.energy import adder_eur_per_kwh, carbon_eur_per_kwh, energy_eur_per_kwh
 from scheduler.domain.job import Flexibility
 from scheduler.domain.outlook import Outlook
@@ -128,6 +128,7 @@ def plan_job(site: Site, work: Work, grid: TimeGrid, settings: Settings, doubt_e
         work_s=work.mean_s,
         tail_work_s=work.tail_s,
         points=work.points,
+        release_slot=0 if work.running else release_slot(state, grid),
         latest_start_slot=None if work.running else (latest if settings.levers.shifting else -1),
         due_s=due_s,
         running_pool=work.pools[0] if work.running else None,

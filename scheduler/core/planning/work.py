@@ -13,6 +13,7 @@ from scheduler.domain.outlook import DurationModel
 from scheduler.domain.problem import PowerPoint
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Pool, Site
+from scheduler.domain.time import TimeGrid
 
 TAIL_QUANTILE = 0.95
 # A job that should have ended long ago still runs: it is planned for at least this long.
@@ -41,6 +42,16 @@ class Work:
     def running(self) -> bool:
         """True when it occupies GPUs."""
         return self.state.phase is JobPhase.RUNNING
+
+    def submitted(self, now_utc: datetime) -> bool:
+        """False for a job that is announced but not there yet: it is planned for, and left alone."""
+        return self.state.job.submit_utc <= now_utc
+
+
+def release_slot(state: JobState, grid: TimeGrid) -> int:
+    """First slot at whose start a job is there: 0 for a submitted one."""
+    ahead_s = (state.job.submit_utc - grid.start_utc).total_seconds()
+    return max(0, -(-int(ahead_s) // grid.slot_s)) if state.phase is JobPhase.QUEUED else 0
 
 
 def class_of(site: Site, state: JobState) -> JobClass | None:
