@@ -142,7 +142,7 @@ _Chosen = tuple[PlanJob, list[tuple[int, PlannedJob]], int]
 
 
 def _add_job(program: _Program, problem: PlanProblem, job: PlanJob) -> _Chosen:
-    """One 0/1 column per option and one for leaving the job out; exactly one of them is 1."""
+    """One 0/1 column per option and one for leaving the job out (unless it runs and must go on); exactly one of them is 1."""
     found: list[tuple[int, PlannedJob]] = []
     for option, stopped in options_of(problem, job):
         planned = PlannedJob(job_id=job.job_id, options=(option,), stopped=stopped)
@@ -150,7 +150,8 @@ def _add_job(program: _Program, problem: PlanProblem, job: PlanJob) -> _Chosen:
         found.append((program.column(cost, 1.0, whole=True), planned))
         if len(found) > MOST_OPTIONS:
             raise Misconfigured("too many options for brute force", where=job.job_id, expected=f"at most {MOST_OPTIONS}")
-    left_out = program.column(job.unplaced_eur, 1.0, whole=True)
+    goes_on = job.running_pool is not None and not (job.stoppable and job.stop_slot <= 0)
+    left_out = program.column(job.unplaced_eur, 0.0 if goes_on else 1.0, whole=True)
     program.row({column: 1.0 for column, _ in found} | {left_out: 1.0}, 1.0, 1.0)
     return job, found, left_out
 
@@ -245,7 +246,7 @@ def _add_plug(
         on_before = _add_pump(program, plug, (slot, delivered, rated), on_before)
         delivered_before = _add_ramp(program, problem, plug, delivered, delivered_before)
         customers = {sold[one.offtake_id][slot]: -1.0 for one in problem.offtakes if one.plug == index}
-        tank_before = _add_balance(program, problem, plug, customers | {delivered: 1.0}, tank_before)
+        tank_before = _add_balance(program, problem, plug, customers | {delivered: 1.0}, (tank_before, slot, site[slot]))
     _add_tank_end(program, problem, plug, tank_before)
 
 
@@ -288,10 +289,17 @@ def _add_ramp(program: _Program, problem: PlanProblem, plug: PlanPlug, delivered
     return delivered
 
 
-def _add_balance(program: _Program, problem: PlanProblem, plug: PlanPlug, heat: dict[int, float], tank_before: int) -> int:
-    """Delivered + discharged = sold + charged + dumped + pipe loss; level = old level with loss + charge - discharge."""
+def _add_balance(
+    program: _Program, problem: PlanProblem, plug: PlanPlug, heat: dict[int, float], place: tuple[int, int, dict[int, float]]
+) -> int:
+    """Delivered + discharged = sold + charged + dumped + pipe loss; level = old level with loss + charge - discharge.
+
+    Dumped heat leaves through the dry cooler. `place` is (tank column before or -1, slot, site row of the slot).
+    """
+    tank_before, slot, site = place
     slot_h = problem.grid.slot_h
-    dumped = program.column()
+    dumped = program.column(plug.rejection_kw_per_kw * _price(problem, slot) * slot_h)
+    site[dumped] = plug.rejection_kw_per_kw
     charge, discharge = program.column(0.0, plug.max_charge_kw), program.column(0.0, plug.max_discharge_kw)
     program.row(heat | {discharge: 1.0, charge: -1.0, dumped: -1.0}, plug.pipe_loss_kw, plug.pipe_loss_kw)
     level = program.column(0.0, plug.tank_capacity_kwh, plug.tank_min_kwh)

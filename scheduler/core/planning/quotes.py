@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scheduler.core.planning.recount import kw_el_per_draw_kw
 from scheduler.domain.plan import Duals, RunOption
 from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
@@ -40,7 +41,7 @@ def extended(prices: FloatArray, problem: PlanProblem, slots: int, *, draw: bool
     tail = np.zeros((prices.shape[0], slots))
     if draw and len(problem.tail_eur_per_kwh):
         index = np.minimum(np.arange(slots), len(problem.tail_eur_per_kwh) - 1)
-        slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
+        slope = np.array([kw_el_per_draw_kw(problem, pool) for pool in range(len(problem.pools))])
         tail = slope[:, None] * problem.tail_eur_per_kwh[index]
     return np.concatenate([prices, tail], axis=1)
 

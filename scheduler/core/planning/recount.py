@@ -139,13 +139,13 @@ def pump_kw_el(plug: PlanPlug, problem: PlanProblem, delivered_kw: FloatArray) -
 
 
 def cooling_kw_el(problem: PlanProblem, plan: Plan, loads: Loads) -> FloatArray:
-    """Electricity of dry coolers and of cooling the room, all plugs, per step."""
+    """Electricity of dry coolers (heat not recovered, heat dumped) and of cooling the room, all plugs, per step."""
     it, captured = it_kw(problem, loads), captured_kw(problem, loads)
     total = np.zeros(len(problem.step_slots))
     for index, (plug, flows) in enumerate(zip(problem.plugs, plan.flows, strict=True)):
         caught = step_means(problem, of_plug(problem, index, captured))
         room = step_means(problem, of_plug(problem, index, it)) - caught
-        total += plug.rejection_kw_per_kw * (caught - flows.recovered_kw) + plug.room_kw_per_kw * room
+        total += plug.rejection_kw_per_kw * (caught - flows.recovered_kw + flows.dumped_kw) + plug.room_kw_per_kw * room
     return total
 
 
@@ -183,15 +183,23 @@ def job_terms(problem: PlanProblem, job: PlanJob, planned: PlannedJob) -> dict[s
 
 
 def tail_energy_eur(problem: PlanProblem, job: PlanJob, option: RunOption) -> float:
-    """Electricity of the part of a run that lies past the horizon, at the all-in tail price."""
+    """Electricity of the part of a run that lies past the horizon, at the all-in tail price, its heat rejected."""
     first = problem.grid.slots - option.start_slot
     if first >= len(option.points):
         return 0.0
     load = (slot_shares(option) * draws_kw(problem, job, option))[max(0, first) :]
     index = np.arange(len(load)) + max(0, -first)
     price = problem.tail_eur_per_kwh[np.minimum(index, len(problem.tail_eur_per_kwh) - 1)]
-    node_kw = load * problem.pools[option.pool].it_kw_per_draw_kw * (1.0 + problem.overhead_fraction)
-    return float((node_kw * price).sum()) * problem.grid.slot_h
+    return float((load * price).sum()) * problem.grid.slot_h * kw_el_per_draw_kw(problem, option.pool)
+
+
+def kw_el_per_draw_kw(problem: PlanProblem, pool: int) -> float:
+    """Electric kW per kW of extra draw when its heat is rejected: host slope, overhead, room and dry cooler."""
+    caught, slope = problem.pools[pool].captured_kw_per_draw_kw, problem.pools[pool].it_kw_per_draw_kw
+    plug = problem.plugs[problem.pools[pool].plug]
+    return (
+        (1.0 + problem.overhead_fraction) * slope + plug.room_kw_per_kw * (slope - caught) + plug.rejection_kw_per_kw * caught
+    )
 
 
 def energy_prices(problem: PlanProblem) -> dict[str, FloatArray]:
