@@ -1,0 +1,165 @@
+"""The heat and site side as one small LP over the pools' loads, and its use as a pricing oracle.
+
+    agg(lam, pi) = min  plant cost(G, P) + penalty(E) - sum h_k (lam[z,k] (G + E)[z,k] + pi[z,k] P[z,k])
+
+with prices lam in EUR per GPU-hour and pi in EUR per kWh of extra draw (over and above the electricity that a job pays itself).
+Together with the cheapest option of every job at these prices it is a lower bound on any plan (optimisation.md 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.core.planning import plant_families as families
+from scheduler.core.planning.frame import Frame
+from scheduler.core.planning.plant_families import NONE, Plant, PlantVars, PlugVars, Scale
+from scheduler.core.planning.program import Builder, HotLp, LpArrays
+from scheduler.domain.problem import PlanProblem
+from scheduler.domain.time import FloatArray
+from scheduler.units import kw_from_w
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Loads:
+    """Mean GPUs held and mean extra draw in kW, shape (pools, steps)."""
+
+    gpus: FloatArray
+    draw_kw: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prices:
+    """Prices per pool and step: EUR per GPU-hour, and EUR per kWh of extra draw beyond its own electricity."""
+
+    gpu_eur_per_gpu_h: FloatArray
+    draw_eur_per_kwh: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Envelope:
+    """What the jobs could do to each pool at most: GPUs of all jobs that may run there, largest draw per GPU in kW."""
+
+    most_gpus: FloatArray
+    draw_per_gpu_kw: FloatArray
+
+
+def scale_of(problem: PlanProblem) -> Scale:
+    """A hundredth of the free GPUs, and as many kW."""
+    free = sum(float(np.max(pool.gpus_free, initial=0.0)) for pool in problem.pools)
+    unit = max(1.0, free / 100.0)
+    return Scale(gpus=unit, kw=unit)
+
+
+def envelope_of(problem: PlanProblem) -> Envelope:
+    """Sum over the jobs that may run on a pool."""
+    most = np.zeros(len(problem.pools))
+    draw = np.zeros(len(problem.pools))
+    for job in problem.jobs:
+        for pool in job.pools:
+            most[pool] += job.gpus
+            above_w = max(point.draw_w for point in job.points) - problem.pools[pool].idle_w
+            draw[pool] = max(draw[pool], kw_from_w(above_w))
+    return Envelope(most_gpus=most, draw_per_gpu_kw=draw)
+
+
+def add_plant(
+    build: Builder, problem: PlanProblem, frame: Frame, envelope: Envelope, integral_steps: int = 0
+) -> tuple[PlantVars, Scale]:
+    """Write all families into a builder; `integral_steps` pump states are integers.
+
+    Args:
+        build: where columns and rows go.
+        problem: the problem.
+        frame: its clock.
+        envelope: upper limits of the flexible load.
+        integral_steps: steps whose heat pump state must be 0 or 1.
+
+    Returns:
+        Column indices, and the model units of GPUs and kW in which loads must be entered.
+    """
+    plant = Plant(problem=problem, frame=frame, scale=scale_of(problem), build=build)
+    found = families.add_capacity(plant, envelope.most_gpus, envelope.draw_per_gpu_kw)
+    found.sold = families.add_sales(plant)
+    for index in range(len(problem.plugs)):
+        found.plugs.append(_add_plug(plant, index, found, integral_steps))
+    found.shortfall = families.add_commitments(plant, found.sold)
+    found.site_slack, found.peak = families.add_site(plant, found)
+    return found, plant.scale
+
+
+def _add_plug(plant: Plant, index: int, found: PlantVars, integral_steps: int) -> PlugVars:
+    """All families of one plug."""
+    delivered = families.add_delivery(plant, index, found)
+    on, start = families.add_pump_states(plant, index, delivered, integral_steps)
+    charge, discharge, level, floor, end = families.add_tank(plant, index)
+    plug_vars = PlugVars(
+        delivered=delivered,
+        charge=charge,
+        discharge=discharge,
+        level=level,
+        dumped=NONE,
+        on=on,
+        start=start,
+        rejection_slack=families.add_rejection_limit(plant, index, found, delivered),
+        ramp_slack=families.add_ramp(plant, index, delivered),
+        pipe_slack=NONE,
+        floor_slack=floor,
+        end_slack=end,
+    )
+    families.add_heat_balance(plant, index, found, plug_vars)
+    return plug_vars
+
+
+def base_load_eur(problem: PlanProblem, frame: Frame) -> float:
+    """Cost of the site without flexible work and heat sale: a constant that no decision changes."""
+    return float((families.base_kw_el(problem) * frame.price_eur_per_kwh).sum()) * frame.slot_h
+
+
+class AggregateLp:
+    """The aggregate LP kept hot: as pricing oracle (costs move) or as dispatch of given loads (bounds move)."""
+
+    def __init__(self, problem: PlanProblem, frame: Frame, envelope: Envelope) -> None:
+        """Build once per problem."""
+        build = Builder()
+        self.frame = frame
+        self.vars, self.scale = add_plant(build, problem, frame, envelope)
+        self.arrays: LpArrays = build.build()
+        self._lp = HotLp(self.arrays)
+        self._index = np.concatenate([self.vars.gpus.ravel(), self.vars.over.ravel(), self.vars.draw.ravel()])
+
+    def price(self, prices: Prices) -> tuple[float, Loads]:
+        """Return agg(lam, pi) in EUR and the loads at which it is attained (G + E and P)."""
+        scale, hours = self.scale, self.frame.hours
+        reward_gpus = prices.gpu_eur_per_gpu_h * hours * scale.gpus
+        reward_draw = prices.draw_eur_per_kwh * hours * scale.kw
+        reward = np.concatenate([reward_gpus.ravel(), reward_gpus.ravel(), reward_draw.ravel()])
+        self._lp.change_costs(self._index, self.arrays.cost[self._index] - reward)
+        value = self._lp.solve()
+        x = self._lp.values
+        gpus = (x[self.vars.gpus] + x[self.vars.over]) * scale.gpus
+        return value, Loads(gpus=gpus, draw_kw=x[self.vars.draw] * scale.kw)
+
+
+class Dispatch:
+    """The plant's best answer to given loads: the same LP with G + E and P fixed."""
+
+    def __init__(self, problem: PlanProblem, frame: Frame, envelope: Envelope) -> None:
+        """Build once per problem; loads arrive as right-hand sides."""
+        build = Builder()
+        self.vars, self.scale = add_plant(build, problem, frame, envelope)
+        shape = self.vars.gpus.shape
+        self._rows = build.rows("gpus_are_load", shape, lower=0.0, upper=0.0)
+        build.put(self._rows, self.vars.gpus, 1.0)
+        build.put(self._rows, self.vars.over, 1.0)
+        self.arrays: LpArrays = build.build()
+        self._lp = HotLp(self.arrays)
+
+    def cost(self, loads: Loads) -> tuple[float, FloatArray]:
+        """Plant cost in EUR of loads and the columns that attain it."""
+        rows, held = self._rows.ravel().astype(np.int32), loads.gpus.ravel() / self.scale.gpus
+        self._lp.solver.changeRowsBounds(len(rows), rows, held, held)
+        drawn = loads.draw_kw.ravel() / self.scale.kw
+        self._lp.change_bounds(self.vars.draw.ravel(), drawn, drawn)
+        return self._lp.solve(), self._lp.values
