@@ -158,6 +158,8 @@ def _judge_start(ledge: _Ledge, work: Work, action: StartJob) -> Verdict:
     gpus = work.state.job.gpus
     if work.running and action.job_id not in ledge.stopping:
         return "it runs already"
+    if action.job_id in ledge.starting:
+        return "it is started already"
     if pool is None:
         return f"pool {action.pool_id} may not hold it"
     if action.at_utc <= ledge.now_utc and not ledge.let_go:
@@ -193,6 +195,8 @@ def _judge_stop(ledge: _Ledge, work: Work, action: StopJob) -> Verdict:
         return "its class does not allow stops"
     if not work.running:
         return "it does not run"
+    if action.job_id in ledge.stopping:
+        return "it is stopped already"
     if state.preemptions >= job_class.max_preemptions:
         return f"it was stopped {state.preemptions} times already"
     if ran_s < job_class.min_runtime_s:
