@@ -14,14 +14,11 @@ from scheduler.core.planning.recount import (
     Loads,
     captured_kw,
     delivered_per_recovered,
-    electricity_terms,
-    heat_revenue_eur,
+    flow_terms,
     it_kw,
-    job_terms,
     loads_of,
     of_plug,
     pump_kw_el,
-    shortfalls_kwh,
     site_kw,
     step_hours,
     step_means,
@@ -202,15 +199,13 @@ def _plug(problem: PlanProblem, plan: Plan, index: int, loads: Loads) -> Iterato
         "delivered = recovered * COP / (COP - 1)": flows.delivered_kw
         - flows.recovered_kw * delivered_per_recovered(plug, problem),
         "pump power = delivered / COP": flows.pump_kw_el - pump_kw_el(plug, problem, flows.delivered_kw),
-        "delivered + discharge = sold + charge + dumped + pipe loss": flows.delivered_kw
-        + flows.discharge_kw
-        - sold
-        - flows.charge_kw
-        - flows.dumped_kw
-        - plug.pipe_loss_kw,
     }
     for what, difference in sums.items():
         yield from _worst(f"{name}: {what}", np.abs(difference), near)
+    lost = flows.delivered_kw + flows.discharge_kw - sold - flows.charge_kw - flows.dumped_kw
+    least = np.minimum(plug.pipe_loss_kw, flows.delivered_kw)
+    yield from _worst(f"{name}: more heat sold, stored and dumped than delivered less the pipe's loss", least - lost, near)
+    yield from _worst(f"{name}: heat is lost beyond the pipe's loss", lost - plug.pipe_loss_kw, near)
     rated = step_means(problem, plug.rated_heat_kw)
     yield from _worst(f"{name}: delivered above the rating", flows.delivered_kw - rated, near)
     for field in _FLOW_FIELDS:
@@ -232,15 +227,19 @@ def _admitted(problem: PlanProblem, plan: Plan, what: str, over_kw: FloatArray, 
 
 
 def _tank(problem: PlanProblem, plug: PlanPlug, flows: PlugFlows, near: float) -> Iterator[str]:
-    """Level = level before * (1 - loss)^h + (charge - discharge - fixed loss) * h, within bounds; charge and discharge too."""
+    """Level = level before * (1 - loss)^h + (charge - discharge - fixed loss) * h, within bounds; charge and discharge too.
+
+    A tank cannot lose what it does not hold, and one that starts or falls below its minimum may not be discharged.
+    """
     hours = step_hours(problem)
     before = np.concatenate([[plug.tank_level_kwh], flows.tank_kwh[:-1]])
-    kept = before * (1.0 - plug.tank_loss_per_h_fraction) ** hours
-    after = kept + (flows.charge_kw - flows.discharge_kw - plug.tank_fixed_loss_kw) * hours
+    kept = before * (1.0 - plug.tank_loss_per_h_fraction) ** hours - plug.tank_fixed_loss_kw * hours
+    after = np.maximum(0.0, kept) + (flows.charge_kw - flows.discharge_kw) * hours
+    floor = np.minimum(plug.tank_min_kwh, np.maximum(0.0, kept))
     near_kwh = near + RELATIVE * 10 * plug.tank_capacity_kwh
     yield from _worst(f"{plug.plug_id}: tank level does not follow its flows", np.abs(after - flows.tank_kwh), near_kwh)
     yield from _worst(f"{plug.plug_id}: tank overfull", flows.tank_kwh - plug.tank_capacity_kwh, near_kwh)
-    yield from _worst(f"{plug.plug_id}: tank below its minimum", plug.tank_min_kwh - flows.tank_kwh, near_kwh)
+    yield from _worst(f"{plug.plug_id}: tank below its minimum", floor - flows.tank_kwh, near_kwh)
     yield from _worst(f"{plug.plug_id}: charges too fast", flows.charge_kw - plug.max_charge_kw, near)
     yield from _worst(f"{plug.plug_id}: discharges too fast", flows.discharge_kw - plug.max_discharge_kw, near)
 
@@ -257,11 +256,11 @@ def _pump(problem: PlanProblem, plug: PlanPlug, flows: PlugFlows, near: float) -
 
 
 def _ramp(problem: PlanProblem, plan: Plan, plug: PlanPlug, flows: PlugFlows) -> Iterator[str]:
-    """Delivered heat moves by at most ramp * h from step to step."""
+    """Delivered heat rises by at most ramp * h from step to step; nothing holds back a fall."""
     if plug.ramp_kw_per_h is None:
         return
     first = flows.delivered_kw[:1] if plug.delivered_kw is None else np.array([plug.delivered_kw])
-    moved = np.abs(np.diff(np.concatenate([first, flows.delivered_kw])))
+    moved = np.diff(np.concatenate([first, flows.delivered_kw]))
     yield from _admitted(problem, plan, f"{plug.plug_id}: ramp", moved - plug.ramp_kw_per_h * step_hours(problem), "ramp")
 
 
@@ -291,7 +290,7 @@ def _costs(problem: PlanProblem, plan: Plan, loads: Loads) -> Iterator[str]:
     """Terms recounted from the raw problem, their sum against the objective, the bound under it."""
     size = max(1.0, sum(abs(value) for value in plan.cost_eur.values()))
     near = LEAST_EUR + RELATIVE * size
-    for term, value in recounted(problem, plan, loads).items():
+    for term, value in flow_terms(problem, plan, loads).items():
         if abs(plan.cost_eur.get(term, 0.0) - value) > near:
             yield f"{term}: {plan.cost_eur.get(term, 0.0):.6f} EUR stated, {value:.6f} EUR recounted"
     total = sum(plan.cost_eur.values())
@@ -299,18 +298,3 @@ def _costs(problem: PlanProblem, plan: Plan, loads: Loads) -> Iterator[str]:
         yield f"the terms add up to {total:.6f} EUR, the objective is {plan.report.objective_eur:.6f}"
     if plan.report.bound_eur > plan.report.objective_eur + near:
         yield f"the bound {plan.report.bound_eur:.6f} lies above the objective {plan.report.objective_eur:.6f}"
-
-
-def recounted(problem: PlanProblem, plan: Plan, loads: Loads) -> dict[str, float]:
-    """Cost terms that follow from runs and flows alone, EUR."""
-    jobs = {job.job_id: job for job in problem.jobs}
-    terms = electricity_terms(problem, plan, loads)
-    terms["heat_revenue"] = heat_revenue_eur(problem, plan)
-    prices = [promise.shortfall_eur_per_kwh for promise in problem.commitments]
-    terms["shortfall"] = sum(price * kwh for price, kwh in zip(prices, shortfalls_kwh(problem, plan), strict=True))
-    peak_kw = max(0.0, float(site_kw(problem, plan, loads).max(initial=0.0)) - problem.peak_kw)
-    terms["demand_charge"] = problem.demand_charge_eur_per_kw * peak_kw
-    for planned in plan.jobs:
-        for term, value in job_terms(problem, jobs[planned.job_id], planned).items():
-            terms[term] = terms.get(term, 0.0) + value
-    return terms

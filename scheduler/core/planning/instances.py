@@ -41,7 +41,8 @@ SLACK_H, SLACK_SHARE = (0.5, 3.0, 8.0, 16.0, 30.0), (0.12, 0.20, 0.28, 0.25, 0.1
 INSULATED_FRACTION = 0.30
 TAIL_RATIO = 1.1
 LONGEST_HOLD_H, SAFE_ROOM_H = 48.0, 4.0
-WAITING_EUR_PER_GPU_H, LATENESS_EUR_PER_GPU_H, VALUE_EUR_PER_GPU_H = 0.005, 1.0, 0.05
+# Lateness stays of the order of the power bill (some 0.1 EUR per GPU-hour), or what no plan can avoid would flatter the gap.
+WAITING_EUR_PER_GPU_H, LATENESS_EUR_PER_GPU_H, VALUE_EUR_PER_GPU_H = 0.005, 0.1, 0.05
 UNPLACED_EUR_PER_GPU_H = 1.0
 
 

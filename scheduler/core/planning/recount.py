@@ -15,9 +15,8 @@ from scheduler.domain.problem import PlanJob, PlanPlug, PlanProblem
 from scheduler.domain.time import FloatArray
 from scheduler.units import h_from_s, kw_from_w
 
-CASH_TERMS = ("electricity", "network", "heat_pump", "rejection", "heat_revenue", "shortfall", "pump_start", "demand_charge")
-SHADOW_TERMS = ("carbon", "waiting", "lateness", "slowdown", "preemption", "unplaced", "tank_end")
-SLACK_TERM = "slack"
+# A heat pump below this is off, kW.
+OFF_KW = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -249,3 +248,41 @@ def shortfalls_kwh(problem: PlanProblem, plan: Plan) -> list[float]:
         sold = plan.sold_kw[problem.offtakes[promise.offtake].offtake_id]
         missing.append(max(0.0, promise.required_kwh - float((sold * inside).sum()) * problem.grid.slot_h))
     return missing
+
+
+def flow_terms(problem: PlanProblem, plan: Plan, loads: Loads) -> dict[str, float]:
+    """Cost terms that follow from runs and flows alone, EUR."""
+    jobs = {job.job_id: job for job in problem.jobs}
+    terms = electricity_terms(problem, plan, loads)
+    terms["heat_revenue"] = heat_revenue_eur(problem, plan)
+    prices = [promise.shortfall_eur_per_kwh for promise in problem.commitments]
+    terms["shortfall"] = sum(price * kwh for price, kwh in zip(prices, shortfalls_kwh(problem, plan), strict=True))
+    peak_kw = max(0.0, float(site_kw(problem, plan, loads).max(initial=0.0)) - problem.peak_kw)
+    terms["demand_charge"] = problem.demand_charge_eur_per_kw * peak_kw
+    for planned in plan.jobs:
+        for term, value in job_terms(problem, jobs[planned.job_id], planned).items():
+            terms[term] = terms.get(term, 0.0) + value
+    return terms
+
+
+def cost_terms(problem: PlanProblem, plan: Plan, loads: Loads) -> dict[str, float]:
+    """All cost terms of a plan whose heat pumps are on or off in every step, EUR."""
+    terms = flow_terms(problem, plan, loads)
+    terms["pump_start"] = sum(
+        plug.start_cost_eur * _starts(plug, flows.delivered_kw)
+        for plug, flows in zip(problem.plugs, plan.flows, strict=True)
+        if plug.cop is not None
+    )
+    terms["tank_end"] = -sum(
+        plug.tank_end_value_eur_per_kwh * float(flows.tank_kwh[-1])
+        for plug, flows in zip(problem.plugs, plan.flows, strict=True)
+        if len(flows.tank_kwh)
+    )
+    terms["slack"] = sum(slack.cost_eur for slack in plan.slacks)
+    return terms
+
+
+def _starts(plug: PlanPlug, delivered_kw: FloatArray) -> int:
+    """Times a heat pump goes on."""
+    on = np.concatenate([[plug.pump_on], delivered_kw > OFF_KW])
+    return int((on[1:] & ~on[:-1]).sum())
