@@ -1,0 +1,112 @@
+"""A proven lower bound on the cost of any policy in a window, by Lagrangian duality.
+
+Let x_j be what job j does and u what the plant does. Every policy's total cost is at least
+
+    min  sum_j c_j(x_j) + c(u)   subject to   GPUs and extra draw of all jobs in each row of time <= , =  those of u.
+
+For any prices (lambda >= 0, pi) of these coupling rows, weak duality bounds it from below by
+
+    L(lambda, pi) = sum_j min_x [c_j(x) + lambda gpu_h(x) + pi draw(x)]  +  min_u [c(u) - lambda h G(u) - pi h P(u)],
+
+which falls apart into one pricing problem per job (`oracle`, exact over all starts, caps and pauses) and one linear program of
+the plant (`plant`). The prices are improved by column generation: a linear program over the schedules met so far proposes its
+duals, smoothed towards the best prices known; its value tells how far the search can still rise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from scheduler.core.planning.bound.build import WindowSeries, bound_problem
+from scheduler.core.planning.bound.master import Master, PlantAtPrices, Prices, first_prices
+from scheduler.core.planning.bound.oracle import Answer, Oracle
+from scheduler.core.planning.bound.problem import BoundBudget, BoundProblem, BoundResult
+from scheduler.domain.world import Scenario
+
+# Share of the best prices in the next prices to try: the duals of a few schedules are wild, the more the fewer there are.
+SMOOTHING = 0.6
+# Taken off the bound for the accuracy of the solvers (1e-7 in their rows), as a share of all money that changes hands.
+SOLVER_SAFETY_FRACTION = 1e-6
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """State of the search: best bound with its prices and parts, best mixture, history."""
+
+    bound_eur: float
+    prices: Prices
+    jobs_eur: float = 0.0
+    plant_eur: float = 0.0
+    relaxed_eur: float | None = None
+    history: list[float] = field(default_factory=list)
+
+
+def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) -> BoundResult:
+    """Lower bound on the total cost (cash and shadow) that any policy can reach, even with perfect foresight.
+
+    Args:
+        problem: the window, see `bound_problem`.
+        budget: rounds and the gap at which to stop; any number of rounds gives a valid bound.
+
+    Raises:
+        Misconfigured: when a job fits no pool or cannot end inside the window.
+    """
+    limits = BoundBudget() if budget is None else budget
+    oracle, plant, master = Oracle(problem), PlantAtPrices(problem), Master(problem)
+    prices = first_prices(problem)
+    search = _Search(bound_eur=-np.inf, prices=prices)
+    for _ in range(max(1, limits.rounds)):
+        answer = oracle(prices.gpu, prices.draw)
+        _note(search, prices, answer, plant(prices))
+        master.add(answer)
+        mixed = master.solve()
+        if mixed is None:
+            break
+        open_eur = mixed[0] - search.bound_eur
+        if open_eur <= limits.stop_fraction * max(1.0, abs(mixed[0])) and not master.buys_gpus():
+            search.relaxed_eur = mixed[0]
+            break
+        search.relaxed_eur = mixed[0]
+        prices = search.prices.mixed(mixed[1], SMOOTHING)
+    return _result(problem, search, master)
+
+
+def bound_for(scenario: Scenario, series: WindowSeries, end_utc: datetime, budget: BoundBudget | None = None) -> BoundResult:
+    """`foresight_bound` of a scenario up to the common end of its strategies; `series` as they were charged with."""
+    return foresight_bound(bound_problem(scenario.site, scenario.jobs, series, end_utc), budget)
+
+
+def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> None:
+    """Keep the prices if their bound is the best so far."""
+    jobs_eur = float(answer.value_eur.sum())
+    safety = SOLVER_SAFETY_FRACTION * (float(np.abs(answer.value_eur).sum()) + abs(plant_eur))
+    bound = jobs_eur + plant_eur - safety
+    if bound > search.bound_eur:
+        search.bound_eur, search.prices, search.jobs_eur, search.plant_eur = bound, prices, jobs_eur, plant_eur
+    search.history.append(search.bound_eur)
+
+
+def _result(problem: BoundProblem, search: _Search, master: Master) -> BoundResult:
+    """The result with its account of itself."""
+    rounds = len(search.history)
+    shortest, longest = float(problem.row_h.min()), float(problem.row_h.max())
+    row = f"{longest:g} h" if np.isclose(shortest, longest) else f"{shortest:.3g} to {longest:g} h"
+    method = (
+        f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {rounds} rounds of column "
+        f"generation over {master.schedules} schedules of {len(problem.jobs)} jobs. Each job is priced over all continuous "
+        "starts, moving caps and pauses; heat pump states, tank and sale are a linear program with the best possible promises. "
+        "Weak duality makes it a lower bound for every policy, whatever it knows."
+    )
+    return BoundResult(
+        cost_eur=search.bound_eur,
+        method=method,
+        rounds=rounds,
+        history_eur=tuple(search.history),
+        relaxed_eur=search.relaxed_eur,
+        terms_eur={"jobs_at_prices": search.jobs_eur, "plant_at_prices": search.plant_eur},
+        rows=problem.rows,
+        jobs=len(problem.jobs),
+    )
