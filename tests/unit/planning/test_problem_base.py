@@ -33,7 +33,7 @@ def build(snap: Snapshot, settings: Settings = ACTING) -> PlanProblem:
 
 def free_gpus(*jobs: JobState) -> list[float]:
     """GPUs left for flexible jobs at the start of hours 0 to 8."""
-    return build(snapshot(jobs)).pools[0].gpus_free[:36:4].tolist()
+    return [float(gpus) for gpus in build(snapshot(jobs)).pools[0].gpus_free[:36:4]]
 
 
 def test_an_idle_site_draws_its_base_and_its_idle_gpus() -> None:
@@ -122,10 +122,8 @@ def test_a_promise_is_owed_less_tolerance_and_what_was_delivered() -> None:
     )
     rows = build(replace(snapshot(), commitments=promises)).commitments
     # 0.95 * 40 kWh - 15 kWh and 0.95 * 20 kWh
-    assert [(row.start_slot, row.end_slot, row.required_kwh) for row in rows] == [
-        (0, 2, pytest.approx(23.0)),
-        (12, 16, pytest.approx(19.0)),
-    ]
+    assert [(row.start_slot, row.end_slot) for row in rows] == [(0, 2), (12, 16)]
+    assert [row.required_kwh for row in rows] == pytest.approx([23.0, 19.0])
 
 
 def test_prices_follow_the_contract() -> None:
