@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -23,6 +24,8 @@ from scheduler.domain.snapshot import Band, Snapshot
 from scheduler.domain.time import FloatArray, Series, TimeGrid
 
 PLANT_FORECAST_MAX_AGE_S = 6.0 * HOUR_S
+# A measured demand may exceed what the customer's connection takes, but not by any factor.
+MAX_OVER_CONNECTION = 10.0
 GRID_CARBON = DirectSettings(decay_h=30.0)
 
 Reasons = tuple[str, ...]
@@ -138,7 +141,8 @@ def own_demand(
         flat = np.full(slots, offtake.constant_demand_kw)
         return band(flat, flat, flat, ceiling_kw), ()
     name = f"heat_demand {offtake.offtake_id}"
-    past = ready_past(name, snapshot.history.heat_demand_kw.get(offtake.offtake_id), where, settings, HEAT_KW)
+    limits = replace(HEAT_KW, high=MAX_OVER_CONNECTION * ceiling_kw)
+    past = ready_past(name, snapshot.history.heat_demand_kw.get(offtake.offtake_id), where, settings, limits)
     if not past.known:
         return band(np.zeros(slots), np.zeros(slots), np.zeros(slots), 0.0), past.reasons
     by_weather = offtake.demand_source is not DemandSource.PROFILE
