@@ -51,8 +51,8 @@ def test_adder_carbon_and_demand_charge() -> None:
     assert demand_charge_eur(contract, 120.0) == pytest.approx(1080.0)
 
 
-def indexed(**values: float) -> HeatTariff:
-    base = HeatTariff(
+def indexed() -> HeatTariff:
+    return HeatTariff(
         kind=TariffKind.TEMPERATURE_INDEXED,
         scale_eur_per_kwh=0.045,
         temperature_base=0.94,
@@ -60,7 +60,6 @@ def indexed(**values: float) -> HeatTariff:
         ceiling_eur_per_kwh=0.110,
         without_outdoor_eur_per_kwh=0.040,
     )
-    return replace(base, **values)
 
 
 def test_the_outdoor_tariff_looks_at_the_local_day_before() -> None:
