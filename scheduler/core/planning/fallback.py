@@ -14,6 +14,7 @@ from scheduler.core.planning.plant_rule import plant_by_rule
 from scheduler.core.planning.recount import (
     Loads,
     cost_terms,
+    earliest_fit,
     it_kw,
     kw_el_per_draw_kw,
     loads_of,
@@ -71,7 +72,7 @@ def _place(problem: PlanProblem, job: PlanJob, free: FloatArray) -> PlannedJob:
     """One job at full power; takes its GPUs out of `free`."""
     length = job.work_s / (job.points[0].speed * problem.grid.slot_s)
     slots = max(1, int(np.ceil(length - 1e-9)))
-    spot = (0, job.running_pool) if job.running_pool is not None else _earliest(job, free, slots)
+    spot = (0, job.running_pool) if job.running_pool is not None else earliest_fit(job, free, slots)
     if spot is None:
         return PlannedJob(job_id=job.job_id, options=(), unplaced_fraction=1.0)
     start, pool = spot
@@ -83,19 +84,6 @@ def _place(problem: PlanProblem, job: PlanJob, free: FloatArray) -> PlannedJob:
         last_slot_fraction=min(1.0, max(1e-9, length - (slots - 1))),
     )
     return PlannedJob(job_id=job.job_id, options=(option,))
-
-
-def _earliest(job: PlanJob, free: FloatArray, slots: int) -> tuple[int, int] | None:
-    """First slot, and the pool, in which a gang fits for its whole run; None when there is none inside the horizon."""
-    horizon = free.shape[1]
-    best: tuple[int, int] | None = None
-    for pool in job.pools:
-        short = np.concatenate([[0], np.cumsum(free[pool] < job.gpus - 1e-9)])
-        starts = np.arange(job.release_slot, horizon)
-        fits = starts[short[np.minimum(starts + slots, horizon)] - short[starts] == 0]
-        if len(fits) and (best is None or int(fits[0]) < best[0]):
-            best = (int(fits[0]), pool)
-    return best
 
 
 def _plan(problem: PlanProblem, jobs: tuple[PlannedJob, ...], status: PlanStatus, digest: str, reason: str) -> Plan:

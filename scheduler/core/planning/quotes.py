@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.planning.recount import kw_el_per_draw_kw
+from scheduler.core.planning.recount import TAIL_SHARE, lateness_eur, overdue_eur_per_h, overdue_slots, tail_prices
 from scheduler.domain.plan import Duals, RunOption
 from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
@@ -39,10 +39,9 @@ class Quote:
 def extended(prices: FloatArray, problem: PlanProblem, slots: int, *, draw: bool) -> FloatArray:
     """Prices per pool with `slots` more slots behind the horizon: GPUs are free there, draw costs the all-in tail price."""
     tail = np.zeros((prices.shape[0], slots))
-    if draw and len(problem.tail_eur_per_kwh):
-        index = np.minimum(np.arange(slots), len(problem.tail_eur_per_kwh) - 1)
-        slope = np.array([kw_el_per_draw_kw(problem, pool) for pool in range(len(problem.pools))])
-        tail = slope[:, None] * problem.tail_eur_per_kwh[index]
+    if draw:
+        slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
+        tail = slope[:, None] * tail_prices(problem, slots)
     return np.concatenate([prices, tail], axis=1)
 
 
@@ -58,12 +57,11 @@ def quote(problem: PlanProblem, duals: Duals, job: PlanJob, option: RunOption) -
     draws_kw = np.array([kw_from_w(job.gpus * (point.draw_w - idle_w)) for point in job.points])[option.points]
     run_h = float(shares.sum()) * slot_h
     end_s = (option.end_slot - 1 + option.last_slot_fraction) * problem.grid.slot_s
-    late_s = 0.0 if job.due_s is None else max(0.0, end_s - job.due_s)
     return Quote(
         gpu_eur=float((shares * gpu).sum()) * slot_h * job.gpus,
         draw_eur=float((shares * draws_kw * draw).sum()) * slot_h,
         waiting_eur=max(0, option.start_slot - job.release_slot) * slot_h * job.waiting_eur_per_h,
-        lateness_eur=h_from_s(late_s) * job.lateness_eur_per_h,
+        lateness_eur=lateness_eur(job, end_s) + overdue_eur_per_h(job) * overdue_slots(job, option.start_slot) * slot_h,
         slowdown_eur=max(0.0, run_h - h_from_s(job.work_s)) * job.slowdown_eur_per_h,
     )
 
@@ -113,8 +111,10 @@ def _time_costs(problem: PlanProblem, job: PlanJob, starts: IntArray, length: fl
     slot_h = problem.grid.slot_h
     cost = np.maximum(0, starts - job.release_slot) * slot_h * job.waiting_eur_per_h
     if job.due_s is not None:
-        late_h = np.maximum(0.0, (starts + length) * slot_h - h_from_s(job.due_s))
-        cost = cost + late_h * job.lateness_eur_per_h
+        late_h = (starts + length) * slot_h - h_from_s(job.due_s)
+        tail_h = h_from_s(max(0.0, job.tail_work_s - job.work_s))
+        expected, tail = np.maximum(0.0, late_h), np.maximum(0.0, late_h + tail_h)
+        cost = cost + ((1.0 - TAIL_SHARE) * expected + TAIL_SHARE * tail) * job.lateness_eur_per_h
     slower_h = max(0.0, length * slot_h - h_from_s(job.work_s))
     total: FloatArray = cost + slower_h * job.slowdown_eur_per_h
     return total

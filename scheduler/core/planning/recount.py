@@ -17,6 +17,10 @@ from scheduler.units import h_from_s, kw_from_w
 
 # A heat pump below this is off, kW.
 OFF_KW = 1e-6
+# Share of the price of lateness that is charged on the q95 of the run time (docs/formulation.md).
+TAIL_SHARE = 0.1
+# A start after the end of a hold costs, per hour, the price of lateness but at least this many times that of waiting.
+OVERDUE_WAITING = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -161,18 +165,18 @@ def site_kw(problem: PlanProblem, plan: Plan, loads: Loads) -> FloatArray:
 
 
 def job_terms(problem: PlanProblem, job: PlanJob, planned: PlannedJob) -> dict[str, float]:
-    """Waiting, lateness, slowdown, preemption and unplaced cost of one job, each option by its weight.
+    """Waiting, lateness, overdue hold, slowdown, preemption and unplaced cost of one job, each option by its weight.
 
-    waiting: from release (or, for a stopped job, from now) to the start. slowdown: hours of running beyond the work it does.
+    waiting: from release (or, for a stopped job, from now) to the start. overdue: from the end of the hold to the start.
+    slowdown: hours of running beyond the work it does.
     """
-    terms = dict.fromkeys(("waiting", "lateness", "slowdown", "preemption", "unplaced"), 0.0)
+    terms = dict.fromkeys(("waiting", "lateness", "overdue", "slowdown", "preemption", "unplaced"), 0.0)
     slot_h = problem.grid.slot_h
     for option in planned.options:
         weight = option.weight
         terms["waiting"] += weight * job.waiting_eur_per_h * max(0, option.start_slot - job.release_slot) * slot_h
-        if job.due_s is not None:
-            late_s = max(0.0, run_end_s(problem, option) - job.due_s)
-            terms["lateness"] += weight * job.lateness_eur_per_h * h_from_s(late_s)
+        terms["lateness"] += weight * lateness_eur(job, run_end_s(problem, option))
+        terms["overdue"] += weight * overdue_eur_per_h(job) * overdue_slots(job, option.start_slot) * slot_h
         run_h = float(slot_shares(option).sum()) * slot_h
         terms["slowdown"] += weight * job.slowdown_eur_per_h * max(0.0, run_h - h_from_s(job.work_s))
         if job.running_pool is not None and option.start_slot > 0:
@@ -181,15 +185,46 @@ def job_terms(problem: PlanProblem, job: PlanJob, planned: PlannedJob) -> dict[s
     return terms
 
 
+def lateness_eur(job: PlanJob, end_s: float) -> float:
+    """Price of an end: 90 % on the expected end, 10 % on the end at the q95 of the work."""
+    if job.due_s is None:
+        return 0.0
+    late_s, tail_s = end_s - job.due_s, max(0.0, job.tail_work_s - job.work_s)
+    expected_h, tail_h = h_from_s(max(0.0, late_s)), h_from_s(max(0.0, late_s + tail_s))
+    return job.lateness_eur_per_h * ((1.0 - TAIL_SHARE) * expected_h + TAIL_SHARE * tail_h)
+
+
+def overdue_eur_per_h(job: PlanJob) -> float:
+    """Price of an hour after the end of a hold."""
+    return max(job.lateness_eur_per_h, OVERDUE_WAITING * job.waiting_eur_per_h)
+
+
+def overdue_slots(job: PlanJob, start_slot: int) -> int:
+    """Slots between the end of a job's hold (its release, when that is later) and a start."""
+    if job.latest_start_slot is None or job.running_pool is not None:
+        return 0
+    return max(0, start_slot - max(job.latest_start_slot, job.release_slot))
+
+
 def tail_energy_eur(problem: PlanProblem, job: PlanJob, option: RunOption) -> float:
-    """Electricity of the part of a run that lies past the horizon, at the all-in tail price, its heat rejected."""
+    """Electricity of the part of a run that lies past the horizon, at the all-in tail price."""
     first = problem.grid.slots - option.start_slot
     if first >= len(option.points):
         return 0.0
     load = (slot_shares(option) * draws_kw(problem, job, option))[max(0, first) :]
     index = np.arange(len(load)) + max(0, -first)
-    price = problem.tail_eur_per_kwh[np.minimum(index, len(problem.tail_eur_per_kwh) - 1)]
-    return float((load * price).sum()) * problem.grid.slot_h * kw_el_per_draw_kw(problem, option.pool)
+    price = tail_prices(problem, int(index[-1]) + 1)[index]
+    slope = problem.pools[option.pool].it_kw_per_draw_kw * (1.0 + problem.overhead_fraction)
+    return float((load * price).sum()) * problem.grid.slot_h * slope
+
+
+def tail_prices(problem: PlanProblem, slots: int) -> FloatArray:
+    """All-in price of the first slots after the horizon; the last known value goes on."""
+    known = problem.tail_eur_per_kwh
+    if not len(known):
+        known = (problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh)[-1:]
+    prices: FloatArray = known[np.minimum(np.arange(slots), len(known) - 1)]
+    return prices
 
 
 def kw_el_per_draw_kw(problem: PlanProblem, pool: int) -> float:
@@ -286,3 +321,16 @@ def _starts(plug: PlanPlug, delivered_kw: FloatArray) -> int:
     """Times a heat pump goes on."""
     on = np.concatenate([[plug.pump_on], delivered_kw > OFF_KW])
     return int((on[1:] & ~on[:-1]).sum())
+
+
+def earliest_fit(job: PlanJob, free: FloatArray, slots: int) -> tuple[int, int] | None:
+    """First slot, and the pool, in which a gang fits for its whole run; None when there is none inside the horizon."""
+    horizon = free.shape[1]
+    best: tuple[int, int] | None = None
+    for pool in job.pools:
+        short = np.concatenate([[0], np.cumsum(free[pool] < job.gpus - 1e-9)])
+        starts = np.arange(job.release_slot, horizon)
+        fits = starts[short[np.minimum(starts + slots, horizon)] - short[starts] == 0]
+        if len(fits) and (best is None or int(fits[0]) < best[0]):
+            best = (int(fits[0]), pool)
+    return best
