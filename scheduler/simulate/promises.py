@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from scheduler.core.forecast.calendar import HOUR_S, hour_number
-from scheduler.core.forecast.own_heat import OwnHeatLimits, OwnHeatRecord, own_heat_kw, remember, rule_median_kw, settle
 from scheduler.core.forecast.outlook import outlook
+from scheduler.core.forecast.own_heat import OwnHeatLimits, OwnHeatRecord, own_heat_kw, remember, rule_median_kw, settle
 from scheduler.core.planning.problem import plan_grid
 from scheduler.core.publishing.firm import Gate, firm_capability_kw, firm_promise, gates_between
 from scheduler.core.thermal.capture import captured_kw

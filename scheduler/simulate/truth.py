@@ -53,7 +53,7 @@ def truth_of(scenario: Scenario, slot_s: int) -> Truth:
         raise Misconfigured(
             f"prices end at {end_utc:%Y-%m-%d %H:%M}Z",
             where=f"scenario {scenario.name}",
-            expected=f"a series that covers {scenario.days} days from {scenario.start_utc:%Y-%m-%d %H:%M}Z and the drain after them",
+            expected=f"series over {scenario.days} days from {scenario.start_utc:%Y-%m-%d %H:%M}Z and the drain after them",
         )
     grid = TimeGrid(start_utc=scenario.start_utc, slot_s=slot_s, slots=slots)
     spot, holes = on_slots(series.price_eur_per_kwh, grid)
@@ -80,7 +80,7 @@ def on_slots(series: Series, grid: TimeGrid) -> tuple[FloatArray, int]:
     return complete[index], holes
 
 
-def slot_index(source: TimeGrid, grid: TimeGrid) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def slot_index(source: TimeGrid, grid: TimeGrid) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Index into a coarser or equal source grid for every slot of `grid`; clipped at both ends."""
     offset_s = (grid.start_utc - source.start_utc).total_seconds()
     index = np.floor((offset_s + np.arange(grid.slots) * grid.slot_s) / source.slot_s).astype(np.int64)

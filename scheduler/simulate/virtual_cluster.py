@@ -17,6 +17,7 @@ from scheduler.domain.errors import Misconfigured
 from scheduler.domain.job import JobPhase
 from scheduler.domain.site import Pool, Site
 from scheduler.domain.world import JobTruth
+from scheduler.simulate.faults import Disturbances
 from scheduler.simulate.gpu_curve import GpuCurve
 from scheduler.simulate.invariants import InvariantLog, check_command
 from scheduler.simulate.metering import SlotMeter
@@ -27,16 +28,6 @@ from scheduler.units import kw_from_w
 # Order of events at the same instant: ends first, so that what they free can be used at once.
 END, FAIL, SUBMIT, COMMAND, HOLD_END = range(5)
 EPS_S = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """GPUs of a pool that are lost from `start_s` until `end_s`; jobs that no longer fit are killed, the youngest first."""
-
-    pool_id: str
-    start_s: float
-    end_s: float
-    gpus: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +63,9 @@ class VirtualCluster:
         clock: VirtualClock,
         queueing: Queueing,
         slot_s: float,
-        failures: Iterable[Failure] = (),
-        power_noise_fraction: float = 0.0,
-        seed: int = 0,
-    ) -> None:  # fmt: skip
-        """Load the jobs; `power_noise_fraction` is the spread of natural draw around what was declared."""
+        disturbances: Disturbances = Disturbances(),  # noqa: B008 - frozen: cannot be shared by mistake
+    ) -> None:
+        """Load the jobs."""
         self.site, self.clock, self.queueing, self.slot_s = site, clock, queueing, slot_s
         self.pools: dict[str, Pool] = {pool.pool_id: pool for pool in site.pools}
         self.capacity = {pool.pool_id: pool.gpus for pool in site.pools}
@@ -95,11 +84,12 @@ class VirtualCluster:
         self.log = InvariantLog()
         self._events: list[tuple[float, int, int, object]] = []
         self._count = 0
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(disturbances.seed)
+        noise = disturbances.power_noise_fraction
         for truth in sorted(jobs, key=lambda one: (one.job.submit_utc, one.job.job_id)):
-            factor = 1.0 + power_noise_fraction * float(rng.standard_normal()) if power_noise_fraction else 1.0
+            factor = 1.0 + noise * float(rng.standard_normal()) if noise else 1.0
             self._load(truth, factor)
-        for failure in failures:
+        for failure in disturbances.failures:
             self._push(failure.start_s, FAIL, (failure.pool_id, -failure.gpus))
             self._push(failure.end_s, FAIL, (failure.pool_id, failure.gpus))
 
@@ -120,7 +110,7 @@ class VirtualCluster:
         return self.capacity[pool_id] - self.busy[pool_id]
 
     def fitting_pool(self, job: VirtualJob) -> str | None:
-        """Eligible pool with room for the job now and no insulated job waiting for it; the emptiest; None when there is none."""
+        """Emptiest eligible pool with room for the job and no insulated job waiting for it; None when there is none."""
         wanted = (job.pool_id,) if job.pool_id is not None and job.phase is JobPhase.PAUSED else job.pools
         fits = [name for name in wanted if name not in self.blocked and self.free(name) >= job.gpus]
         return max(fits, key=self.free) if fits else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from scheduler.core.thermal.capture import captured_kw, lagged_kw
 from scheduler.core.thermal.host import node_kw
@@ -20,19 +19,10 @@ from scheduler.core.thermal.plant import (
 )
 from scheduler.domain.site import Plug, Pool, Site
 from scheduler.domain.snapshot import PlantState
+from scheduler.simulate.faults import Outage
 from scheduler.simulate.invariants import InvariantLog
 from scheduler.simulate.record import PlugRecord
 from scheduler.units import h_from_s, kw_from_w
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
-    """A window in which a plug delivers at most `available_kw`, which nobody was told before."""
-
-    plug_id: str
-    start_s: float
-    end_s: float
-    available_kw: float = 0.0
 
 
 def heat_of_pools(plug: Plug, pools: Iterable[Pool], extra_draw_kw: dict[str, float]) -> tuple[float, float]:

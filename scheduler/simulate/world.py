@@ -16,6 +16,7 @@ from scheduler.domain.plan import Plan
 from scheduler.domain.snapshot import Snapshot
 from scheduler.domain.time import Series, TimeGrid
 from scheduler.domain.world import Scenario
+from scheduler.simulate.faults import Disturbances, disturbed
 from scheduler.simulate.invariants import InvariantLog, check_jobs
 from scheduler.simulate.knowledge import Knowledge
 from scheduler.simulate.observer import VirtualObserver
@@ -23,19 +24,9 @@ from scheduler.simulate.promises import PromiseBook
 from scheduler.simulate.record import Record
 from scheduler.simulate.truth import Truth, truth_of
 from scheduler.simulate.virtual_clock import VirtualClock
-from scheduler.simulate.virtual_cluster import Failure, Queueing, VirtualCluster
-from scheduler.simulate.virtual_plant import Outage, VirtualPlant
+from scheduler.simulate.virtual_cluster import Queueing, VirtualCluster
+from scheduler.simulate.virtual_plant import VirtualPlant
 from scheduler.units import S_PER_H
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disturbances:
-    """What goes wrong in the world itself; nothing by default."""
-
-    failures: tuple[Failure, ...] = ()
-    outages: tuple[Outage, ...] = ()
-    power_noise_fraction: float = 0.0
-    seed: int = 0
 
 
 class Steering(Protocol):
@@ -74,21 +65,12 @@ class World:
         disturbances: Disturbances,
     ) -> None:
         """Set the scene at the start of the period."""
-        self.scenario, self.site, self.clockwork = scenario, scenario.site, clockwork
+        self.scenario, self.site, self.clockwork, self.disturbances = scenario, scenario.site, clockwork, disturbances
         slot_s = clockwork.slot_s
         self.truth: Truth = truth_of(scenario, slot_s)
         self.clock = VirtualClock(scenario.start_utc)
         self.log = InvariantLog()
-        self.cluster = VirtualCluster(
-            scenario.site,
-            scenario.jobs,
-            self.clock,
-            queueing,
-            slot_s,
-            disturbances.failures,
-            disturbances.power_noise_fraction,
-            disturbances.seed,
-        )
+        self.cluster = VirtualCluster(scenario.site, scenario.jobs, self.clock, queueing, slot_s, disturbances)
         self.cluster.log = self.log
         self.plants = {
             plug.plug_id: VirtualPlant(self.site, plug, slot_s, self.log, disturbances.outages) for plug in self.site.plugs
@@ -116,7 +98,8 @@ class World:
         seen = self.observer.observe(
             self.now_utc, self.cluster, self.record, [plant.state(self.clock.now_s) for plant in self.plants.values()]
         )
-        return with_commitments(seen, self.promises, self.sold())
+        told = replace(seen, commitments=self.promises.open(self.now_utc, self.sold()))
+        return disturbed(told, self.disturbances.sensors, self.clock.now_s)
 
     def sold(self) -> dict[str, Series]:
         """Heat sold so far by offtake."""
@@ -206,8 +189,3 @@ def request_of(setpoint: PlantSetpoint) -> PlantRequest:
         discharge_kw=setpoint.discharge_kw,
         sell_kw=setpoint.sell_kw,
     )
-
-
-def with_commitments(snapshot: Snapshot, book: PromiseBook, sold: dict[str, Series]) -> Snapshot:
-    """A snapshot that knows the open promises."""
-    return replace(snapshot, commitments=book.open(snapshot.observed_utc, sold))

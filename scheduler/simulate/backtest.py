@@ -1,0 +1,259 @@
+"""The backtest: every strategy on the same scenario to its end, all extended to one common end, scored by one rule.
+
+Arrivals stop at the end of the period; each run goes on until its jobs have ended. Then all worlds go on, by their own
+strategy, to the end of the hour in which the last one drained: everybody pays for idle power alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from multiprocessing import get_context
+from typing import Any
+
+from scheduler.core.planning.bound.foresight import bound_for
+from scheduler.core.planning.bound.problem import BoundBudget, BoundResult
+from scheduler.domain.errors import Misconfigured
+from scheduler.domain.settings import Settings
+from scheduler.domain.world import Scenario
+from scheduler.ports import Ledger
+from scheduler.simulate.faults import Disturbances
+from scheduler.simulate.invariants import InvariantLog
+from scheduler.simulate.knowledge import ALL_KNOWN, Knowledge
+from scheduler.simulate.planned import Planned
+from scheduler.simulate.score import Score, score
+from scheduler.simulate.strategies import LEVERS, STRATEGIES, RunSpec, Stage, build, candidates, without
+from scheduler.simulate.watch import cycle_numbers
+from scheduler.simulate.world import Clockwork, Steering, World
+from scheduler.units import S_PER_DAY
+
+Seconds = Callable[[], float]
+SWITCHES: dict[str, Knowledge] = {
+    "true_prices": Knowledge(true_prices=True),
+    "true_heat_and_weather": Knowledge(true_heat_and_weather=True),
+    "true_durations": Knowledge(true_durations=True),
+    "known_arrivals": Knowledge(known_arrivals=True),
+    "all_known": ALL_KNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a backtest runs.
+
+    strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what
+    no policy can beat. decomposition: also run ours with each
+    truth told in advance. workers: processes; ours runs in this one, so that `on_cycle` can watch it. on_done is told the name
+    of each finished run and how many are done of how many. clock_s: a monotonic clock that can be pickled, for reported times.
+    """
+
+    cycle_s: int = 3600
+    slot_s: int = 900
+    strategies: tuple[str, ...] = STRATEGIES
+    ablation: bool = True
+    bound: bool = True
+    bound_budget: BoundBudget | None = None
+    decomposition: bool = False
+    workers: int = 1
+    settings: Settings = field(default_factory=Settings)
+    disturbances: Disturbances = field(default_factory=Disturbances)
+    clock_s: Seconds | None = None
+    on_done: Callable[[str, int, int], None] | None = None
+    on_cycle: Callable[[Mapping[str, Any]], None] | None = None
+    ledger: Ledger | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One run and what came of it; `score` is set once all runs have reached the common end."""
+
+    key: str
+    spec: RunSpec
+    world: World
+    steering: Steering
+    score: Score | None = None
+
+    @property
+    def total_eur(self) -> float:
+        """Total cost; only after scoring."""
+        assert self.score is not None
+        return self.score.total_eur
+
+
+@dataclass(slots=True)
+class BacktestResult:
+    """All runs by key (strategy names; `without_<lever>`; switches of knowledge), the bound, and what the times were."""
+
+    scenario: Scenario
+    options: Options
+    end_utc: datetime
+    runs: dict[str, Run]
+    bound: BoundResult | None
+    wall_s: float
+    log: InvariantLog
+    reference: Mapping[str, Any]
+    candidates_eur: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def bound_eur(self) -> float | None:
+        """The proven bound in EUR, None when it was not asked for."""
+        return None if self.bound is None else self.bound.cost_eur
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain numbers, under the names of `docs/backtest.md`."""
+        from scheduler.simulate.result import result_json
+
+        return result_json(self)
+
+
+def backtest(
+    scenario: Scenario,
+    options: Options | None = None,
+    *,
+    reference: Mapping[str, Any] | None = None,
+) -> BacktestResult:
+    """Run a backtest.
+
+    Args:
+        scenario: site, series and jobs.
+        options: strategies, pace, extra runs, processes.
+        reference: resolved parameters of the site, echoed in the result.
+
+    Raises:
+        Misconfigured: for an unknown strategy, or series that end before the jobs do.
+    """
+    chosen = options or Options()
+    unknown = sorted(set(chosen.strategies) - set(STRATEGIES))
+    if unknown:
+        raise Misconfigured(f"unknown strategy {unknown[0]}", where="backtest", expected=", ".join(STRATEGIES))
+    began = chosen.clock_s() if chosen.clock_s is not None else 0.0
+    stage = Stage(
+        scenario=scenario,
+        settings=chosen.settings,
+        clockwork=Clockwork(slot_s=chosen.slot_s, cycle_s=chosen.cycle_s),
+        disturbances=chosen.disturbances,
+        clock_s=chosen.clock_s,
+    )
+    runs = run_all(specs_of(scenario, chosen), stage, chosen)
+    end_s = max(run.world.clock.now_s for run in runs)
+    for run in runs:
+        run.world.run_until(run.steering, end_s)
+        run.score = score(run.world)
+    end_utc = scenario.start_utc + timedelta(seconds=end_s)
+    best = best_by_key(runs)
+    bound = bound_for(scenario, runs[0].world.truth, end_utc, chosen.bound_budget) if chosen.bound else None
+    log = InvariantLog()
+    for run in runs:
+        log.add(run.world.log)
+    check_bound(log, runs, None if bound is None else bound.cost_eur)
+    return BacktestResult(
+        scenario=scenario,
+        options=chosen,
+        end_utc=end_utc,
+        runs=best,
+        bound=bound,
+        wall_s=0.0 if chosen.clock_s is None else chosen.clock_s() - began,
+        log=log,
+        reference=reference or {},
+        candidates_eur=candidate_costs(runs),
+    )
+
+
+def specs_of(scenario: Scenario, options: Options) -> list[tuple[str, RunSpec]]:
+    """Every run by key, the longest first, so that processes end together."""
+    specs: list[tuple[str, RunSpec]] = []
+    if "ours" in options.strategies:
+        specs.append(("ours", RunSpec(strategy="ours")))
+        if options.ablation:
+            specs += [(f"without_{lever}", without(lever)) for lever in LEVERS]
+        if options.decomposition:
+            specs += [(name, RunSpec(strategy="ours", knowledge=told)) for name, told in SWITCHES.items()]
+    order = ("plant_only", "heat_greedy", "price_threshold", "easy_fixed_cap", "easy_backfill", "fifo")
+    for name in order:
+        if name in options.strategies:
+            specs += [(name, spec) for spec in candidates(name, scenario)]
+    return specs
+
+
+def run_all(specs: Sequence[tuple[str, RunSpec]], stage: Stage, options: Options) -> list[Run]:
+    """Run everything to its drain; with more than one worker ours stays here and the rest goes to other processes."""
+    total, done = len(specs), 0
+
+    def tell(key: str) -> None:
+        nonlocal done
+        done += 1
+        if options.on_done is not None:
+            options.on_done(key, done, total)
+
+    if options.workers <= 1:
+        runs = []
+        for key, spec in specs:
+            runs.append(run_here(key, spec, stage, options))
+            tell(key)
+        return runs
+    here = [pair for pair in specs if pair[0] == "ours"]
+    with ProcessPoolExecutor(max_workers=options.workers, mp_context=get_context("spawn")) as pool:
+        waiting: list[tuple[str, Future[Run]]] = [
+            (key, pool.submit(run_to_drain, key, spec, stage)) for key, spec in specs if key != "ours"
+        ]
+        mine = [run_here(key, spec, stage, options) for key, spec in here]
+        for run in mine:
+            tell(run.key)
+        others = []
+        for key, future in waiting:
+            others.append(future.result())
+            tell(key)
+    return mine + others
+
+
+def run_to_drain(key: str, spec: RunSpec, stage: Stage) -> Run:
+    """One run until its jobs have ended; works in any process."""
+    world, steering = build(spec, stage)
+    world.run_to_drain(steering, stage.scenario.days * S_PER_DAY)
+    return Run(key=key, spec=spec, world=world, steering=steering)
+
+
+def run_here(key: str, spec: RunSpec, stage: Stage, options: Options) -> Run:
+    """One run in this process; ours can be watched and written to a ledger."""
+    world, steering = build(spec, stage, options.ledger if key == "ours" else None)
+    if key == "ours" and options.on_cycle is not None and isinstance(steering, Planned):
+        watch(world, steering, stage, options.on_cycle)
+    else:
+        world.run_to_drain(steering, stage.scenario.days * S_PER_DAY)
+    return Run(key=key, spec=spec, world=world, steering=steering)
+
+
+def watch(world: World, steering: Planned, stage: Stage, on_cycle: Callable[[Mapping[str, Any]], None]) -> None:
+    """Run cycle by cycle and tell what happened in each."""
+    period_s = stage.scenario.days * S_PER_DAY
+    while world.clock.now_s < period_s or not world.cluster.drained:
+        world.run_until(steering, world.clock.now_s + stage.clockwork.cycle_s)
+        on_cycle(cycle_numbers(world, steering, period_s))
+
+
+def best_by_key(runs: Sequence[Run]) -> dict[str, Run]:
+    """The cheapest run of every key: parameters are chosen in hindsight."""
+    best: dict[str, Run] = {}
+    for run in runs:
+        if run.key not in best or run.total_eur < best[run.key].total_eur:
+            best[run.key] = run
+    return best
+
+
+def candidate_costs(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Total by parameter for the strategies that try several."""
+    tried: dict[str, dict[str, float]] = {}
+    for run in runs:
+        if run.spec.parameter is not None:
+            tried.setdefault(run.key, {})[f"{run.spec.parameter:g}"] = run.total_eur
+    return tried
+
+
+def check_bound(log: InvariantLog, runs: Sequence[Run], bound_eur: float | None) -> None:
+    """No run may be cheaper than the bound."""
+    if bound_eur is None:
+        return
+    for run in runs:
+        log.at_most(bound_eur, run.total_eur, f"{run.key}: below the proven bound", 1e-6)
