@@ -68,7 +68,14 @@ def small_site(gpus: int = 64, pools: int = 1) -> Site:
                     rated_heat_kw=heat_kw,
                     min_load_fraction=0.25,
                     start_cost_eur=2.0,
-                    cop=Cop(model=CopModel.FIXED, source_in_c=45.0, source_out_c=35.0, sink_in_c=45.0, sink_out_c=70.0, fixed_cop=5.0),
+                    cop=Cop(
+                        model=CopModel.FIXED,
+                        source_in_c=45.0,
+                        source_out_c=35.0,
+                        sink_in_c=45.0,
+                        sink_out_c=70.0,
+                        fixed_cop=5.0,
+                    ),
                 ),
                 tank=Tank(
                     capacity_kwh=heat_kw,

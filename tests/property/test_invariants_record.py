@@ -23,7 +23,9 @@ from scheduler.domain.snapshot import Snapshot
 from scheduler.domain.time import Series, TimeGrid
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
-INSTANTS = st.integers(-10_000_000, 10_000_000).map(lambda seconds: NOW + timedelta(seconds=seconds, microseconds=seconds % 997))
+INSTANTS = st.integers(-10_000_000, 10_000_000).map(
+    lambda seconds: NOW + timedelta(seconds=seconds, microseconds=seconds % 997)
+)
 
 
 def same(a: object, b: object) -> bool:
@@ -57,14 +59,18 @@ def test_series_with_any_numbers_come_back(values: list[float]) -> None:
 
 
 ACTIONS: st.SearchStrategy[Action] = st.one_of(
-    st.builds(StartJob, job_id=st.text(), pool_id=st.text(), at_utc=INSTANTS, cap_w=st.one_of(st.none(), FLOATS), reason=st.text()),
+    st.builds(
+        StartJob, job_id=st.text(), pool_id=st.text(), at_utc=INSTANTS, cap_w=st.one_of(st.none(), FLOATS), reason=st.text()
+    ),
     st.builds(HoldJob, job_id=st.text(), until_utc=INSTANTS, planned_start_utc=st.none(), reason=st.text(), text=st.text()),
     st.builds(StopJob, job_id=st.text(), at_utc=INSTANTS, resume_by_utc=INSTANTS),
     st.builds(SetCap, job_id=st.text(), cap_w=FLOATS, at_utc=INSTANTS, lease_s=FLOATS),
     st.builds(ReleaseCap, job_id=st.text(), at_utc=INSTANTS),
 )
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
-    st.builds(Applied, action=ACTIONS), st.builds(Failed, action=ACTIONS, error=st.text()), st.builds(Superseded, action=ACTIONS)
+    st.builds(Applied, action=ACTIONS),
+    st.builds(Failed, action=ACTIONS, error=st.text()),
+    st.builds(Superseded, action=ACTIONS),
 )
 
 
