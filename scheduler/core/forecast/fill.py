@@ -91,6 +91,12 @@ def fill_short(values: FloatArray, max_hours: int) -> FloatArray:
     return out
 
 
+def plausible(values: FloatArray, limits: Plausible) -> FloatArray:
+    """Values with NaN for what cannot be; same shape."""
+    with np.errstate(invalid="ignore"):
+        return np.where((values < limits.low) | (values > limits.high), np.nan, values)
+
+
 def without_frozen(name: str, values: FloatArray, limits: Plausible) -> tuple[FloatArray, list[str]]:
     """Drop the tail of a series that has stood still at one non-zero value for longer than a living source would."""
     known = np.flatnonzero(np.isfinite(values))
@@ -116,10 +122,12 @@ def ready(name: str, series: Series | None, *, now: int, past_h: int, max_fill_s
     if not np.any(np.isfinite(values)):
         return Hourly(first=first, values=values, reasons=(f"{name}: missing",))
     reasons: list[str] = []
-    wrong = np.isfinite(values) & ((values < limits.low) | (values > limits.high))
-    if np.any(wrong):
-        reasons += [f"{name}: implausible ({int(wrong[-WEEK_H:].sum())} h)"] if np.any(wrong[-WEEK_H:]) else []
-        values = np.where(wrong, np.nan, values)
+    checked = plausible(values, limits)
+    wrong = np.isfinite(values) & ~np.isfinite(checked)
+    reasons += [f"{name}: implausible ({int(wrong[-WEEK_H:].sum())} h)"] if np.any(wrong[-WEEK_H:]) else []
+    if not np.any(np.isfinite(checked)):
+        return Hourly(first=first, values=checked, reasons=(*reasons, f"{name}: missing"))
+    values = checked
     values, frozen = without_frozen(name, values, limits)
     max_hours = int(max_fill_s // HOUR_S)
     filled = fill_short(values, max_hours)

@@ -11,7 +11,7 @@ from scheduler.core.forecast.arrivals import draws_w, expected_arrivals, seen_wo
 from scheduler.core.forecast.calendar import HOUR_S
 from scheduler.core.forecast.direct import DirectSettings, direct
 from scheduler.core.forecast.durations import learn_durations
-from scheduler.core.forecast.fill import CARBON, HEAT_KW, PRICE, Hourly, Plausible, hourly, ready
+from scheduler.core.forecast.fill import CARBON, HEAT_KW, PRICE, Hourly, Plausible, hourly, plausible, ready
 from scheduler.core.forecast.frame import PAST_H, TAIL_H, Frame, frame, tail_grid
 from scheduler.core.forecast.heat_demand import Weather, forecast_demand, prior_width
 from scheduler.core.forecast.prices import price_path, published, published_stop_h
@@ -82,7 +82,7 @@ def outdoor_slots(outdoor: Outdoor, where: Frame) -> FloatArray:
 def prices(price: Series, where: Frame, settings: Settings) -> tuple[FloatArray, FloatArray, int, Reasons]:
     """Spot on the grid and on the week after it, the number of leading published slots, and what is wrong."""
     grid, tail = where.grid, tail_grid(where.grid)
-    spot = published(price, grid)
+    spot = plausible(published(price, grid), PRICE)
     unknown = np.flatnonzero(~np.isfinite(spot))
     known_slots = int(unknown[0]) if len(unknown) else grid.slots
     end = where.now + where.leads + TAIL_H

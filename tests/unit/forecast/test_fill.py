@@ -83,6 +83,12 @@ def test_implausible_values_are_dropped_and_named() -> None:
     assert found.values[40] == 41.0
 
 
+def test_a_source_that_says_only_nonsense_says_nothing() -> None:
+    found = checked(-rising() - 1.0)
+    assert found.reasons == ("heat: implausible (48 h)", "heat: missing")
+    assert not found.known
+
+
 def test_a_frozen_sensor_is_named_and_not_believed() -> None:
     values = rising()
     values[-30:] = 19.0

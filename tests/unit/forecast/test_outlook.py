@@ -30,6 +30,16 @@ def test_published_prices_pass_unchanged_and_end_where_they_end() -> None:
     assert seen.degraded == ()
 
 
+def test_an_impossible_published_price_is_not_believed() -> None:
+    values = price()
+    values[-10] = 120.0  # EUR/MWh in a column of EUR/kWh
+    seen = ahead(replace(history(), price=series(values, end=NOW + timedelta(hours=17), unit="EUR/kWh")))
+    # 17 h are published; the first 7 of them can be, the eighth cannot: it is forecast like an unpublished hour.
+    assert seen.known_price_slots == 28
+    assert seen.spot_eur_per_kwh.max() < 0.1
+    assert seen.degraded == ("price: implausible (1 h)",)
+
+
 def test_beyond_the_published_hours_the_daily_rhythm_goes_on() -> None:
     seen = ahead()
     t = np.arange(17, 48) + DAYS * 24
