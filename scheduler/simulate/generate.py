@@ -1,0 +1,222 @@
+"""Made-up jobs and whole scenarios from a seed: for the demonstration, for tests, and for long backtests without job logs.
+
+The jobs follow the statistics of two real weeks of deep-learning jobs (the Philly trace of Jeon et al., USENIX ATC 2019, cut to
+jobs of at least 30 minutes and 4 GPU-hours and to 24 hours at most, 386 jobs on 192 GPUs and 686 jobs on 264):
+
+- sizes: 74 % ask one GPU, 3.5 % two, 12 % four, 10 % eight, 0.5 % sixteen, so 2.2 on the mean (2.5 and 2.0 in the weeks);
+- durations: log-normal with median 9.5 h and sigma 1.25 without what is under those limits, cut at 24 h: quartile 6.9 h, median
+  13.2 h, 29 % at the cut (5.2 h, 12.7 h and 28 % in the weeks);
+- intensity: the jobs of both weeks sum to half of the GPUs: 16,091 GPU-h / (192 GPUs x 168 h) = 0.499 and
+  22,013 / (264 x 168) = 0.496. So jobs per day = 0.5 x GPUs x 24 h / GPU-hours of a mean job; with 28 GPU-hours that is
+  0.43 jobs per GPU and day, or 30,000 a year on 192 GPUs (the weeks had 37 GPU-hours and 0.34 jobs: longer large jobs);
+- declared times: 8 % of the jobs outrun what they declared (0.70 to 0.75 of the truth), the rest declare 1.05 to 1.95 of it;
+- classes: 25 % insulated, 35 % deferrable, 40 % preemptible; deadlines leave 24 to 46 h or 48 to 68 h over the declared time;
+- draw: 300 to 680 W per GPU, scaled to the GPU's limit of 700 W;
+- arrivals: most at local daytime and in mid-week; one in twelve is a sweep of several like jobs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from scheduler.domain.job import Flexibility, Job, JobClass
+from scheduler.domain.site import Site
+from scheduler.domain.time import FloatArray, TimeGrid
+from scheduler.domain.world import JobTruth, Scenario
+from scheduler.simulate.demo_site import demo_site
+from scheduler.simulate.generate_series import generated_series
+from scheduler.units import H_PER_DAY, S_PER_H, h_from_s, s_from_h
+
+# Forecasts look back eight weeks, and the series go on while the last jobs end.
+BEFORE_DAYS, AFTER_DAYS = 70, 24
+BUSY_FRACTION = 0.5
+HEAT_MEAN_KW_PER_GPU = 0.34
+SIZES = (1, 2, 4, 8, 16)
+SIZE_SHARES = (0.74, 0.035, 0.12, 0.10, 0.005)
+MEDIAN_H, SIGMA, LONGEST_H, SHORTEST_H, LEAST_GPU_H = 9.5, 1.25, 24.0, 0.5, 4.0
+OUTRUN_SHARE = 0.08
+OUTRUN_RATIO, DECLARED_RATIO = (0.70, 0.75), (1.05, 1.95)
+DECLARED_STEP_S = 900.0
+DRAW_FRACTION = (300.0 / 700.0, 680.0 / 700.0)
+CLASS_SHARES = {Flexibility.INSULATED: 0.25, Flexibility.DEFERRABLE: 0.35, Flexibility.PREEMPTIBLE: 0.40}
+DEADLINE_SLACK_H = {Flexibility.DEFERRABLE: (24.0, 46.0), Flexibility.PREEMPTIBLE: (48.0, 68.0)}
+SWEEP_SHARE, SWEEP_LEAST, SWEEP_MOST = 1.0 / 12.0, 2, 8
+MEAN_SWEEP = 1.0 + SWEEP_SHARE * ((SWEEP_LEAST + SWEEP_MOST) / 2.0 - 1.0)
+# Arrivals over their mean by ISO weekday and by local hour.
+WEEKDAY = (1.05, 1.15, 1.30, 1.30, 1.20, 0.55, 0.45)
+HOUR = (
+    .6, .5, .4, .4, .4, .5, .6, .8, 1.1, 1.4, 1.5, 1.4,
+    1.2, 1.4, 1.5, 1.5, 1.5, 1.6, 1.3, 1.0, 1.0, 1.1, .8, .5,
+)  # fmt: skip
+
+
+def demo_scenario(seed: int, start_utc: datetime, days: int = 7) -> Scenario:
+    """The demonstration: 256 GPUs in two halls on one cooling loop, a town and a swimming bath that take heat, generated weeks.
+
+    Args:
+        seed: the same seed makes the same scenario, on every machine.
+        start_utc: first instant, on a whole hour.
+        days: days in which jobs arrive.
+    """
+    return on_generated_series(demo_site(), seed, start_utc, days)
+
+
+def weeks(count: int, *, seed: int = 0, gpus: int = 32, days: int = 7) -> Iterator[Scenario]:
+    """Scenarios on one small hall in different seasons: week i has seed `seed + i` and starts 13 weeks after the one before."""
+    first = datetime.fromisoformat("2026-01-04T23:00:00+00:00")
+    for index in range(count):
+        yield on_generated_series(demo_site(gpus=gpus, halls=1), seed + index, first + timedelta(weeks=13 * index), days)
+
+
+def on_generated_series(site: Site, seed: int, start_utc: datetime, days: int) -> Scenario:
+    """A scenario on a given site: generated series around the period, generated jobs in it."""
+    grid = TimeGrid(
+        start_utc=start_utc - timedelta(days=BEFORE_DAYS),
+        slot_s=int(S_PER_H),
+        slots=(BEFORE_DAYS + days + AFTER_DAYS) * int(H_PER_DAY),
+    )
+    period = slice(BEFORE_DAYS * int(H_PER_DAY), (BEFORE_DAYS + days) * int(H_PER_DAY))
+    return Scenario(
+        name=f"{site.name}-{seed}",
+        start_utc=start_utc,
+        days=days,
+        site=site,
+        series=generated_series(grid, seed, site.time_zone, HEAT_MEAN_KW_PER_GPU * site.gpus, period),
+        jobs=year_jobs(site, days, seed, start_utc=start_utc),
+    )
+
+
+def year_jobs(
+    site: Site, days: int, seed: int, *, start_utc: datetime, busy_fraction: float = BUSY_FRACTION
+) -> tuple[JobTruth, ...]:
+    """Jobs for a site over some days, sorted by submit time; the statistics are those of this module.
+
+    Args:
+        site: its GPUs set the number of jobs, its largest pool the largest job, its classes who may be moved.
+        days: days of arrivals from `start_utc`.
+        seed: the same seed makes the same jobs.
+        start_utc: first instant.
+        busy_fraction: share of all GPUs that the jobs keep busy on the mean.
+    """
+    rng = np.random.default_rng([seed, 4])
+    makers = Makers.of(site)
+    rate_per_h = busy_fraction * site.gpus / makers.mean_gpu_h / MEAN_SWEEP
+    truths: list[JobTruth] = []
+    for at_s in arrivals_s(start_utc, days, site.time_zone, rate_per_h, rng):
+        submit_utc = start_utc + timedelta(seconds=at_s)
+        kind = makers.kind(rng)
+        for _ in range(sweep_size(rng)):
+            truths.append(makers.job(f"job-{len(truths):05d}", submit_utc, kind, rng))
+    return tuple(truths)
+
+
+def arrivals_s(start_utc: datetime, days: int, time_zone: str, rate_per_h: float, rng: np.random.Generator) -> list[int]:
+    """Seconds after the start at which somebody submits: Poisson in every hour, by local hour and weekday."""
+    zone = ZoneInfo(time_zone)
+    found: list[int] = []
+    for hour in range(days * int(H_PER_DAY)):
+        local = (start_utc + timedelta(hours=hour)).astimezone(zone)
+        wanted = rate_per_h * WEEKDAY[local.weekday()] * HOUR[local.hour]
+        inside = np.sort(rng.integers(0, int(S_PER_H), rng.poisson(wanted)))
+        found += [hour * int(S_PER_H) + int(second) for second in inside]
+    return found
+
+
+def sweep_size(rng: np.random.Generator) -> int:
+    """One job, or a sweep of two to eight: five on the mean, so that a mean submission has 1 + (5 - 1) / 12 jobs."""
+    return int(rng.integers(SWEEP_LEAST, SWEEP_MOST + 1)) if rng.random() < SWEEP_SHARE else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What the jobs of one submission share."""
+
+    job_class: JobClass
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Makers:
+    """What a site's jobs are made from: sizes that fit it, classes with their shares, the GPU's limit in W."""
+
+    classes: tuple[JobClass, ...]
+    class_shares: FloatArray
+    sizes: tuple[int, ...]
+    size_shares: FloatArray
+    gpu_max_w: float
+
+    @classmethod
+    def of(cls, site: Site) -> Makers:
+        """Leave out sizes that fit no pool; classes of the same flexibility share equally."""
+        widest = max(pool.gpus for pool in site.pools)
+        fitting = [(size, share) for size, share in zip(SIZES, SIZE_SHARES, strict=True) if size <= widest]
+        like = [sum(other.flexibility is one.flexibility for other in site.classes) for one in site.classes]
+        shares = np.asarray([CLASS_SHARES[one.flexibility] / n for one, n in zip(site.classes, like, strict=True)])
+        size_shares = np.asarray([share for _, share in fitting])
+        return cls(
+            classes=site.classes,
+            class_shares=shares / shares.sum(),
+            sizes=tuple(size for size, _ in fitting),
+            size_shares=size_shares / size_shares.sum(),
+            gpu_max_w=min(pool.power.gpu_max_w for pool in site.pools),
+        )
+
+    @property
+    def mean_gpu_h(self) -> float:
+        """GPU-hours of a mean job: sizes by share times the mean of their cut log-normal durations."""
+        means_h = np.asarray([mean_duration_h(size) for size in self.sizes])
+        return float((self.size_shares * np.asarray(self.sizes) * means_h).sum())
+
+    def kind(self, rng: np.random.Generator) -> Kind:
+        """Class and size of one submission."""
+        job_class = self.classes[int(rng.choice(len(self.classes), p=self.class_shares))]
+        return Kind(job_class=job_class, gpus=int(rng.choice(self.sizes, p=self.size_shares)))
+
+    def job(self, job_id: str, submit_utc: datetime, kind: Kind, rng: np.random.Generator) -> JobTruth:
+        """One job with its hidden duration."""
+        duration_s = s_from_h(duration_h(kind.gpus, rng))
+        outruns = rng.random() < OUTRUN_SHARE
+        ratio = rng.uniform(*(OUTRUN_RATIO if outruns else DECLARED_RATIO))
+        declared_s = DECLARED_STEP_S * max(1.0, np.ceil(ratio * duration_s / DECLARED_STEP_S))
+        slack_h = DEADLINE_SLACK_H.get(kind.job_class.flexibility)
+        spare_h = None if slack_h is None else rng.uniform(*slack_h)
+        draw_w = float(np.round(self.gpu_max_w * rng.uniform(*DRAW_FRACTION)))
+        return JobTruth(
+            job=Job(
+                job_id=job_id,
+                class_name=kind.job_class.name,
+                gpus=kind.gpus,
+                submit_utc=submit_utc,
+                declared_duration_s=float(declared_s),
+                deadline_utc=None if spare_h is None else submit_utc + timedelta(seconds=round(declared_s + s_from_h(spare_h))),
+                natural_power_w_per_gpu=draw_w,
+            ),
+            duration_s=duration_s,
+        )
+
+
+def shortest_h(gpus: int) -> float:
+    """Jobs under 30 minutes or 4 GPU-hours are left out, as in the weeks that gave the statistics."""
+    return max(SHORTEST_H, LEAST_GPU_H / gpus)
+
+
+def duration_h(gpus: int, rng: np.random.Generator) -> float:
+    """A duration to the second: log-normal, drawn again while too short, cut at 24 h."""
+    while True:
+        hours = MEDIAN_H * float(np.exp(SIGMA * rng.normal()))
+        if hours >= shortest_h(gpus):
+            return h_from_s(round(s_from_h(min(hours, LONGEST_H))))
+
+
+def mean_duration_h(gpus: int) -> float:
+    """Mean of `duration_h` by the midpoint rule over 20,000 steps of ln(hours), six sigma to each side."""
+    z = (np.arange(20_000) + 0.5) / 20_000 * 12.0 - 6.0
+    weight = np.exp(-0.5 * z**2)
+    hours = MEDIAN_H * np.exp(SIGMA * z)
+    kept = hours >= shortest_h(gpus)
+    return float((np.minimum(hours, LONGEST_H) * weight)[kept].sum() / weight[kept].sum())
