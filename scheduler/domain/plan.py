@@ -90,7 +90,8 @@ class Slack:
 class SolveReport:
     """How the plan was found: objective and proven bound of the rolling model, iterations, seconds by stage.
 
-    rolling_gap = (objective - bound) / |objective| of the model that is integral in the commit window only.
+    rolling_gap = (objective - bound) / |objective - base| of the model that is integral in the commit window only; base_eur is
+    the cost of the load that no decision changes, left out so that it does not flatter the gap.
     rounded_gap: the same for the plan rounded over the whole horizon. `clock_bit` says that a time guard, not an
     iteration budget, ended a stage: such a plan may differ on another machine.
     """
@@ -104,6 +105,7 @@ class SolveReport:
     columns: int = 0
     stage_s: dict[str, float] = field(default_factory=dict)
     clock_bit: bool = False
+    base_eur: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from scheduler.core.planning.frame import Frame
 from scheduler.core.planning.plant_families import NONE, Plant, PlantVars, PlugVars, Scale
 from scheduler.core.planning.program import Builder, HotLp, LpArrays
 from scheduler.domain.problem import PlanProblem
-from scheduler.domain.time import FloatArray
+from scheduler.domain.time import FloatArray, IntArray
 from scheduler.units import kw_from_w
 
 
@@ -94,15 +94,16 @@ def _add_plug(plant: Plant, index: int, found: PlantVars, integral_steps: int) -
     delivered = families.add_delivery(plant, index, found)
     on, start = families.add_pump_states(plant, index, delivered, integral_steps)
     charge, discharge, level, floor, end = families.add_tank(plant, index)
+    dumped = families.add_dump(plant, index)
     plug_vars = PlugVars(
         delivered=delivered,
         charge=charge,
         discharge=discharge,
         level=level,
-        dumped=NONE,
+        dumped=dumped,
         on=on,
         start=start,
-        rejection_slack=families.add_rejection_limit(plant, index, found, delivered),
+        rejection_slack=families.add_rejection_limit(plant, index, found, delivered, dumped),
         ramp_slack=families.add_ramp(plant, index, delivered),
         pipe_slack=NONE,
         floor_slack=floor,
@@ -143,23 +144,28 @@ class AggregateLp:
 
 
 class Dispatch:
-    """The plant's best answer to given loads: the same LP with G + E and P fixed."""
+    """The plant's best answer to given loads: the same LP with G + E = load and P fixed."""
 
     def __init__(self, problem: PlanProblem, frame: Frame, envelope: Envelope) -> None:
-        """Build once per problem; loads arrive as right-hand sides."""
+        """Build once per problem; loads arrive as fixed columns."""
         build = Builder()
         self.vars, self.scale = add_plant(build, problem, frame, envelope)
         shape = self.vars.gpus.shape
-        self._rows = build.rows("gpus_are_load", shape, lower=0.0, upper=0.0)
-        build.put(self._rows, self.vars.gpus, 1.0)
-        build.put(self._rows, self.vars.over, 1.0)
+        self._held = build.columns("load", shape)
+        rows = build.rows("gpus_are_load", shape, lower=0.0, upper=0.0)
+        build.put(rows, self.vars.gpus, 1.0)
+        build.put(rows, self.vars.over, 1.0)
+        build.put(rows, self._held, -1.0)
         self.arrays: LpArrays = build.build()
         self._lp = HotLp(self.arrays)
 
-    def cost(self, loads: Loads) -> tuple[float, FloatArray]:
-        """Plant cost in EUR of loads and the columns that attain it."""
-        rows, held = self._rows.ravel().astype(np.int32), loads.gpus.ravel() / self.scale.gpus
-        self._lp.solver.changeRowsBounds(len(rows), rows, held, held)
-        drawn = loads.draw_kw.ravel() / self.scale.kw
-        self._lp.change_bounds(self.vars.draw.ravel(), drawn, drawn)
+    def cost(self, loads: Loads, fixed: tuple[IntArray, FloatArray] | None = None) -> tuple[float, FloatArray]:
+        """Plant cost in EUR of loads and the columns that attain it; `fixed` columns keep their values if that is possible."""
+        for columns, load in ((self._held, loads.gpus / self.scale.gpus), (self.vars.draw, loads.draw_kw / self.scale.kw)):
+            self._lp.change_bounds(columns.ravel(), load.ravel(), load.ravel())
+        if fixed is not None and len(fixed[0]):
+            self._lp.change_bounds(fixed[0], fixed[1], fixed[1])
+            if self._lp.run():
+                return self._lp.objective, self._lp.values
+            self._lp.change_bounds(fixed[0], self.arrays.lower[fixed[0]], self.arrays.upper[fixed[0]])
         return self._lp.solve(), self._lp.values

@@ -41,7 +41,7 @@ def rule_plan(problem: PlanProblem, *, digest: str, reason: str = "") -> Plan:
     Returns:
         A plan with status RULE_BASED, costs by term, no bound (minus infinity) and no plan for caps.
     """
-    return _plan(problem, _first_come(problem), PlanStatus.RULE_BASED, digest, reason)
+    return _plan(problem, first_come(problem), PlanStatus.RULE_BASED, digest, reason)
 
 
 def let_go(problem: PlanProblem, *, digest: str, reason: str = "") -> Plan:
@@ -50,10 +50,10 @@ def let_go(problem: PlanProblem, *, digest: str, reason: str = "") -> Plan:
     still = replace(
         quiet, plugs=tuple(replace(plug, rated_heat_kw=np.zeros_like(plug.rated_heat_kw)) for plug in problem.plugs)
     )
-    return _plan(still, _first_come(problem), PlanStatus.LET_GO, digest, reason)
+    return _plan(still, first_come(problem), PlanStatus.LET_GO, digest, reason)
 
 
-def _first_come(problem: PlanProblem) -> tuple[PlannedJob, ...]:
+def first_come(problem: PlanProblem) -> tuple[PlannedJob, ...]:
     """Running jobs go on; the others take the earliest slot at which they fit for their whole run, in order."""
     free = np.array([pool.gpus_free for pool in problem.pools]).reshape(len(problem.pools), problem.grid.slots).copy()
     found: dict[str, PlannedJob] = {}

@@ -66,7 +66,7 @@ def frame_of(problem: PlanProblem) -> Frame:
         step_start=starts,
         step_slots=lengths,
         step_of=np.repeat(np.arange(len(lengths)), lengths),
-        hours=lengths * problem.grid.slot_h,
+        hours=np.asarray(lengths * problem.grid.slot_h, dtype=np.float64),
         price_eur_per_kwh=price,
         step_price_eur_per_kwh=np.add.reduceat(price, starts) / lengths,
         tail_eur_per_kwh=np.asarray(problem.tail_eur_per_kwh, dtype=np.float64),

@@ -46,7 +46,7 @@ class PlugVars:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PlantVars:
-    """Column indices of the whole aggregate model; `gpus`, `draw`, `over` have shape (pools, steps), `sold` (offtakes, steps)."""
+    """Column indices of the whole aggregate model; `gpus`, `draw`, `over`: (pools, steps), `sold`: (offtakes, steps)."""
 
     gpus: IntArray
     draw: IntArray
@@ -69,7 +69,7 @@ class Plant:
 
     @property
     def kwh_hours(self) -> FloatArray:
-        """kWh in one model unit of power held for each step."""
+        """Energy of one model unit of power held for each step, kWh."""
         return self.frame.hours * self.scale.kw
 
     @property
@@ -168,8 +168,15 @@ def _base_captured(plant: Plant, index: int) -> FloatArray:
     return plant.frame.mean(total) / plant.scale.kw
 
 
-def add_rejection_limit(plant: Plant, index: int, found: PlantVars, delivered: IntArray) -> IntArray:
-    """Captured - D / gain <= rejection_max + slack, the slack at the rejection penalty; none without a limit."""
+def add_dump(plant: Plant, index: int) -> IntArray:
+    """Heat that is delivered and thrown away again costs the electricity of the dry cooler."""
+    plug = plant.problem.plugs[index]
+    cost = plug.rejection_kw_per_kw * plant.energy_eur
+    return plant.build.columns(f"dumped_{index}", (plant.frame.steps,), cost=cost)
+
+
+def add_rejection_limit(plant: Plant, index: int, found: PlantVars, delivered: IntArray, dumped: IntArray) -> IntArray:
+    """Captured - D / gain + dumped <= rejection_max + slack, the slack at the rejection penalty; none without a limit."""
     problem, frame, build = plant.problem, plant.frame, plant.build
     plug = problem.plugs[index]
     if plug.rejection_max_kw is None:
@@ -179,6 +186,7 @@ def add_rejection_limit(plant: Plant, index: int, found: PlantVars, delivered: I
     room = plug.rejection_max_kw / plant.scale.kw - _base_captured(plant, index)
     rows = build.rows(f"rejection_{index}", (frame.steps,), upper=room)
     build.put(rows, delivered, -1.0 / gain(plug, frame))
+    build.put(rows, dumped, 1.0)
     build.put(rows, slack, -1.0)
     for pool in pools_of(problem, index):
         build.put(rows, found.draw[pool], problem.pools[pool].captured_kw_per_draw_kw)
@@ -260,20 +268,26 @@ def add_tank(plant: Plant, index: int) -> tuple[IntArray, IntArray, IntArray, In
     build.put(balance[1:], level[:-1], -kept[1:])
     build.put(balance, charge, -frame.hours)
     build.put(balance, discharge, frame.hours)
+    if plug.tank_fixed_loss_kw > 0.0:
+        # An empty tank loses nothing: the part of the fixed loss that it cannot lose is given back, at the floor's price.
+        spared = build.columns(f"spared_{index}", shape, cost=penalty, upper=plug.tank_fixed_loss_kw * frame.hours / scale.kw)
+        build.put(balance, spared, -1.0)
+        slack = np.concatenate([floor, spared])
+    else:
+        slack = floor
     rows = build.rows(f"tank_floor_{index}", shape, lower=plug.tank_min_kwh / scale.kw)
     build.put(rows, level, 1.0)
     build.put(rows, floor, 1.0)
     wish = build.rows(f"tank_end_{index}", (1,), lower=plug.tank_end_kwh / scale.kw)
     build.put(wish, level[-1:], 1.0)
     build.put(wish, end, 1.0)
-    return charge, discharge, level, floor, end
+    return charge, discharge, level, slack, end
 
 
 def add_heat_balance(plant: Plant, index: int, found: PlantVars, plug_vars: PlugVars) -> None:
-    """D + ds + slack = sum of sold + ch + dumped + pipe loss; the slack (cold pipe) only with a pipe loss, at the ramp penalty."""
+    """D + ds + slack = sum of sold + ch + dumped + pipe loss; slack (a cold pipe) at the ramp penalty."""
     problem, frame, build, scale = plant.problem, plant.frame, plant.build, plant.scale
     loss = problem.plugs[index].pipe_loss_kw / scale.kw
-    plug_vars.dumped = build.columns(f"dumped_{index}", (frame.steps,))
     rows = build.rows(f"heat_{index}", (frame.steps,), lower=loss, upper=loss)
     build.put(rows, plug_vars.delivered, 1.0)
     build.put(rows, plug_vars.dumped, -1.0)
@@ -322,7 +336,7 @@ def add_commitments(plant: Plant, sold: IntArray) -> IntArray:
 def add_site(plant: Plant, found: PlantVars) -> tuple[IntArray, IntArray]:
     """Import of a step <= site limit + slack, and <= peak so far + increase, which pays the demand charge.
 
-    Import = base + sum_z [(1 + overhead) it + cooling] P + sum_y (1 / cop - rejection / gain) D.
+    Import = base + sum_z [(1 + overhead) it + cooling] P + sum_y [(1 / cop - rejection / gain) D + rejection * dumped].
     """
     problem, frame, build, scale = plant.problem, plant.frame, plant.build, plant.scale
     base = frame.mean(base_kw_el(problem))
@@ -352,3 +366,5 @@ def _put_import(plant: Plant, found: PlantVars, rows: IntArray, steps: IntArray)
         plant.build.put(rows, found.draw[index, steps], per_draw)
     for plug, plug_vars in zip(problem.plugs, found.plugs, strict=True):
         plant.build.put(rows, plug_vars.delivered[steps], electric_per_delivered(plug, plant.frame)[steps])
+        if plug.rejection_kw_per_kw > 0.0:
+            plant.build.put(rows, plug_vars.dumped[steps], plug.rejection_kw_per_kw)

@@ -112,7 +112,7 @@ def _flags(value: BoolArray | bool, shape: tuple[int, ...]) -> BoolArray:
     return np.broadcast_to(np.asarray(value, dtype=np.bool_), shape).ravel().copy()
 
 
-class SolverFailed(Exception):  # noqa: N818 - names what happened
+class SolverFailed(Exception):
     """HiGHS did not reach an optimum where one must exist: a programming error or numerical breakdown."""
 
 

@@ -55,12 +55,12 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
         Misconfigured: when a job fits no pool or cannot end inside the window.
     """
     limits = BoundBudget() if budget is None else budget
-    oracle, plant, master = Oracle(problem), PlantAtPrices(problem), Master(problem)
+    oracle, plant, master = Oracle(problem), PlantAtPrices(problem, 0), Master(problem)
     prices = first_prices(problem)
     search = _Search(bound_eur=-np.inf, prices=prices)
     for _ in range(max(1, limits.rounds)):
         answer = oracle(prices.gpu, prices.draw)
-        _note(search, prices, answer, plant(prices))
+        _note(search, prices, answer, plant.relaxed(prices))
         master.add(answer)
         mixed = master.solve()
         if mixed is None:

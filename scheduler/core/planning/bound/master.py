@@ -26,6 +26,8 @@ from scheduler.domain.time import FloatArray, IntArray
 FIRST_SLACK_EUR_PER_GPU_H = 2.0
 SLACK_GROWTH = 5.0
 UNKNOWN_JOB_EUR_PER_GPU_H = 10.0
+# Relative gap at which branching on the pump's states stops; its proven side counts.
+EXACT_GAP = 1e-6
 # Cells of a schedule that differ by less are the same schedule.
 SAME_DECIMALS = 7
 
@@ -49,26 +51,54 @@ def first_prices(problem: BoundProblem) -> Prices:
 
 
 class PlantAtPrices:
-    """min over the plant of cost - lambda h G - pi h P: one program kept hot, of which only costs change."""
+    """min over the plant of cost - lambda h G - pi h P: programs kept hot, of which only costs change."""
 
-    def __init__(self, problem: BoundProblem) -> None:
-        """Build it."""
+    def __init__(self, problem: BoundProblem, nodes: int) -> None:
+        """Build the relaxed program and the one with whole pump states; `nodes` limits branching (0: never branch)."""
         self._problem = problem
         program = LinearProgram()
         self._columns = add_plant(program, problem)
         self._cost = program.cost
-        self._solver = program.build()
         self._index = np.concatenate([self._columns.gpus.ravel(), self._columns.draw.ravel()]).astype(np.int32)
+        self._relaxed = program.build()
+        self._exact: highspy.Highs | None = None
+        if nodes > 0 and len(self._columns.pump):
+            whole = np.zeros(program.columns, dtype=bool)
+            whole[self._columns.pump] = True
+            self._exact = program.build(whole)
+            self._exact.setOptionValue("mip_max_nodes", nodes)
+            self._exact.setOptionValue("mip_rel_gap", EXACT_GAP)
 
-    def __call__(self, prices: Prices) -> float:
+    @property
+    def branches(self) -> bool:
+        """True when there is a pump whose states can be made whole."""
+        return self._exact is not None
+
+    def relaxed(self, prices: Prices) -> float:
         """Value of the plant's side in EUR, constant part included; minus infinity when the solver fails (a useless bound)."""
+        self._set(self._relaxed, prices)
+        if not solved(self._relaxed):
+            return -np.inf
+        return float(self._relaxed.getInfo().objective_function_value) + self._columns.fixed_eur
+
+    def exact(self, prices: Prices) -> tuple[float, FloatArray | None]:
+        """Proven bound of the plant's side with whole pump states, and the best states found (None: none found)."""
+        if self._exact is None:
+            return self.relaxed(prices), None
+        self._set(self._exact, prices)
+        self._exact.run()
+        info = self._exact.getInfo()
+        bound = float(info.mip_dual_bound) if np.isfinite(info.mip_dual_bound) else -np.inf
+        found = np.asarray(self._exact.getSolution().col_value)
+        states = np.round(found[self._columns.pump]) if np.isfinite(info.objective_function_value) and len(found) else None
+        return bound + self._columns.fixed_eur, states
+
+    def _set(self, solver: highspy.Highs, prices: Prices) -> None:
+        """Write the prices into the costs."""
         hours = self._problem.row_h
         own = self._cost[self._index].reshape(2, *prices.gpu.shape)
         cost = np.concatenate([(own[0] - prices.gpu * hours).ravel(), (own[1] - prices.draw * hours).ravel()])
-        self._solver.changeColsCost(len(self._index), self._index, cost)
-        if not solved(self._solver):
-            return -np.inf
-        return float(self._solver.getInfo().objective_function_value) + self._columns.fixed_eur
+        solver.changeColsCost(len(self._index), self._index, cost)
 
 
 class Master:
@@ -124,6 +154,11 @@ class Master:
             begin = np.array(start[:-1], dtype=np.int32)
             self._solver.addCols(count, np.array(cost), lower, upper, start[-1], begin, *entries)
         return len(cost)
+
+    def fix_pumps(self, states: FloatArray) -> None:
+        """Hold the pump's states at whole values: the prices to come are those of this way to run it."""
+        index = self._plant.pump.astype(np.int32)
+        self._solver.changeColsBounds(len(index), index, states, states)
 
     def solve(self) -> tuple[float, Prices] | None:
         """Cost of the best mixture of known schedules in EUR, and the prices that support it; None when the solver fails."""

@@ -7,12 +7,14 @@ Per plug and row of h hours, in mean kW (captured C, recovered R, delivered Q, c
     a Q + d = c + sum_o S_o + D                    a = 1 - pipe loss / rated
     E_k <= E_(k-1) (1 - l)^h + h c - h (1 - l)^h d;  0 <= E <= capacity;  E_last + deficit >= end level
     S_o <= demand
-    m rated on <= Q <= rated on,  on in [0, 1];  st_k + st_(k-1) >= on_k - on_(k-1)
+    m rated on_k <= Q_k <= rated on_k,     b_(k-1) + b_k - 1 - n_k <= on_k <= b_(k-1) + n_k,     b_k <= b_(k-1) + n_k
     (1 - tolerance) promise <= delivered kWh + shortfall
 
 Every line holds as a mean over a row for whatever was done inside the row, so the program is a relaxation of any plant
 operation with finer slots. Two lines need a word. *Tank*: heat charged early in a row loses up to l, heat taken late saves up
-to l, hence the factor on d and none on c. *Starts*: means of on/off states can rise across two rows for one start.
+to l, hence the factor on d and none on c. *Pump*: on_k is the share of the row in which it runs, b_k whether it runs at the
+row's end, n_k how often it starts in the row: it cannot run in a row without having run before or starting, and one that runs
+at both ends without a start has run all the time. b and n are integers in `PlantAtPrices.exact`, relaxed otherwise.
 """
 
 from __future__ import annotations
@@ -28,11 +30,14 @@ from scheduler.domain.time import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlantColumns:
-    """Where the couplings live in a program: indices (pools, rows) of GPUs in use and of extra draw in kW."""
+    """Where the couplings live in a program: indices (pools, rows) of GPUs in use and of extra draw in kW.
+
+    pump: indices of the variables that are whole numbers in truth (on at the end of a row, starts in a row).
+    """
 
     gpus: IntArray
     draw: IntArray
-    pump_on: IntArray
+    pump: IntArray
     fixed_eur: float
 
 
@@ -43,11 +48,11 @@ def add_plant(lp: LinearProgram, problem: BoundProblem) -> PlantColumns:
         float(np.sum(problem.price_eur_per_kwh * problem.row_h)) * _base_electric_kw(problem, index)
         for index in range(len(problem.plugs))
     )
-    on: list[IntArray] = []
+    pump = [np.zeros(0, dtype=np.int64)]
     for index in range(len(problem.plugs)):
         sold = [_sale(lp, problem, offtake) for offtake in problem.offtakes if offtake.plug == index]
-        on.append(_plug(lp, problem, index, draw, sold))
-    return PlantColumns(gpus=gpus, draw=draw, pump_on=np.concatenate(on) if on else np.zeros(0, np.int64), fixed_eur=fixed)
+        pump.append(_plug(lp, problem, index, draw, sold))
+    return PlantColumns(gpus=gpus, draw=draw, pump=np.concatenate(pump), fixed_eur=fixed)
 
 
 def _base_electric_kw(problem: BoundProblem, index: int) -> float:
@@ -102,7 +107,7 @@ def _sale(lp: LinearProgram, problem: BoundProblem, offtake: BoundOfftake) -> In
 
 
 def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, sold: list[IntArray]) -> IntArray:
-    """Recovery, pump, tank and balance of one plug; returns the pump's on variables."""
+    """Recovery, pump, tank and balance of one plug; returns the pump's whole-number variables."""
     plug, count = problem.plugs[index], problem.rows
     price_eur = problem.price_eur_per_kwh * problem.row_h
     pump_kw_per_kw = 0.0 if plug.cop is None else 1.0 / (plug.cop - 1.0)
@@ -116,7 +121,7 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
     if plug.lag_h > 0.0:
         _loop(lp, problem, index, caught)
     rated = np.maximum(0.0, plug.rated_heat_kw)
-    on = _pump_states(lp, plug, recovered, heat_per_recovered, rated) if plug.cop is not None else np.zeros(0, np.int64)
+    pump = _pump(lp, plug, recovered, heat_per_recovered, rated) if plug.cop is not None else np.zeros(0, dtype=np.int64)
     balance = lp.constraints(count, lower=0.0)
     kept = np.where(rated > 0.0, np.maximum(0.0, 1.0 - plug.pipe_loss_kw / np.maximum(rated, 1e-9)), 0.0)
     lp.put(balance, recovered, heat_per_recovered * kept)
@@ -126,7 +131,7 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
     for variables in sold:
         lp.put(balance, variables, -1.0)
     _tank(lp, plug, problem.row_h, balance)
-    return on
+    return pump
 
 
 def _loop(lp: LinearProgram, problem: BoundProblem, index: int, caught: IntArray) -> None:
@@ -148,24 +153,28 @@ def _loop(lp: LinearProgram, problem: BoundProblem, index: int, caught: IntArray
     lp.put(rows, later, problem.row_h)
 
 
-def _pump_states(
-    lp: LinearProgram, plug: BoundPlug, recovered: IntArray, heat_per_recovered: float, rated: FloatArray
-) -> IntArray:
-    """On/off states (relaxed to shares of a row) with part load, rating and the price of starts."""
+def _pump(lp: LinearProgram, plug: BoundPlug, recovered: IntArray, heat_per_recovered: float, rated: FloatArray) -> IntArray:
+    """Part load and rating while it runs, and the price of starts; at rest when the window begins."""
     count = len(recovered)
-    on, start = lp.variables(count, upper=1.0), lp.variables(count, cost=plug.start_cost_eur)
-    above = lp.constraints(count, upper=0.0)
-    lp.put(above, recovered, heat_per_recovered)
-    lp.put(above, on, -rated)
-    below = lp.constraints(count, lower=0.0)
-    lp.put(below, recovered, heat_per_recovered)
-    lp.put(below, on, -plug.min_load_fraction * rated)
-    rises = lp.constraints(count, lower=0.0)
-    lp.put(rises, start, 1.0)
-    lp.put(rises[1:], start[:-1], 1.0)
-    lp.put(rises, on, -1.0)
-    lp.put(rises[1:], on[:-1], 1.0)
-    return on
+    share, after = lp.variables(count, upper=1.0), lp.variables(count, upper=1.0)
+    starts = lp.variables(count, cost=plug.start_cost_eur)
+    rows = lp.constraints(count, upper=0.0)
+    lp.put(rows, recovered, heat_per_recovered)
+    lp.put(rows, share, -rated)
+    rows = lp.constraints(count, lower=0.0)
+    lp.put(rows, recovered, heat_per_recovered)
+    lp.put(rows, share, -plug.min_load_fraction * rated)
+    for variables in (share, after):
+        rows = lp.constraints(count, upper=0.0)
+        lp.put(rows, variables, 1.0)
+        lp.put(rows, starts, -1.0)
+        lp.put(rows[1:], after[:-1], -1.0)
+    rows = lp.constraints(count, lower=-1.0)
+    lp.put(rows, share, 1.0)
+    lp.put(rows, starts, 1.0)
+    lp.put(rows, after, -1.0)
+    lp.put(rows[1:], after[:-1], -1.0)
+    return np.concatenate([after, starts])
 
 
 def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArray) -> None:

@@ -1,0 +1,146 @@
+"""From a mix of runs to decisions: what begins in the commit window becomes whole, batch by batch.
+
+A decision fixes one job to its largest run of the commit window, or to "later". Half of the open jobs are fixed at a time, the
+clearest first; a batch that costs too much is undone and halved; a single job tries both ways. Heat pumps that would run below
+their least load in the window are decided first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.core.planning.master import Master, Solved, early
+from scheduler.domain.time import BoolArray, FloatArray, IntArray
+
+WHOLE = 1e-6
+# A batch may raise the cost by this share of the objective before it is undone.
+BATCH_RISE = 2e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One job: its column in the commit window, or None for later; how clear the relaxation is about it."""
+
+    job: int
+    column: int | None
+    clear: float
+
+
+class Dive:
+    """State of one dive on a master; at the end its bounds are those of the decisions."""
+
+    def __init__(self, master: Master, commit_slots: int, least_eur: float) -> None:
+        """Remember which columns must be whole; `least_eur` is a rise that is always allowed."""
+        self.master = master
+        self.window = early(master.columns, commit_slots)
+        self._of_job = master.columns.job
+        self._least_eur = least_eur
+        self._commit_slots = commit_slots
+
+    def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
+        """Decide until everything in the window is whole; beyond `batches` solves all that is open at once."""
+        found, share = self._pumps(start), 0.5
+        while True:
+            open_jobs = self.open_jobs(found.weight)
+            if not len(open_jobs):
+                return found
+            batches -= 1
+            rush = batches <= 0 or out_of_time()
+            wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
+            size = len(wanted) if rush else max(1, int(np.ceil(share * len(wanted))))
+            after = self._fixed(wanted[:size])
+            allowed = found.objective_eur + self._least_eur + BATCH_RISE * abs(found.objective_eur)
+            if after is not None and (rush or after.objective_eur <= allowed):
+                found, share = after, min(0.5, 2.0 * share)
+            elif size > 1:
+                self._free(wanted[:size])
+                share = share / 2.0
+            else:
+                found = self._both(wanted[0], after)
+
+    def open_jobs(self, weight: FloatArray) -> IntArray:
+        """Jobs with a part of a run in the commit window."""
+        part = self.window & (weight > WHOLE) & (weight < 1.0 - WHOLE)
+        return np.unique(self._of_job[part])
+
+    def _decision(self, weight: FloatArray, job: int) -> Decision:
+        """The largest part of a job: one run of the window, or everything later."""
+        mine = np.nonzero((self._of_job == job) & self.window)[0]
+        parts = weight[mine]
+        later = 1.0 - float(parts.sum())
+        top = int(np.argmax(parts))
+        if later > float(parts[top]) and later > 0.5 - 1e-9:
+            return Decision(job=job, column=None, clear=later)
+        return Decision(job=job, column=int(mine[top]), clear=float(parts[top]))
+
+    def _bound(self, decision: Decision, *, fix: bool) -> None:
+        """Write a decision into the bounds, or take it back."""
+        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
+        lower, upper = np.zeros(len(mine)), np.full(len(mine), 0.0 if fix else np.inf)
+        if fix and decision.column is not None:
+            here = mine == decision.column
+            lower[here], upper[here] = 1.0, 1.0
+        self.master.bound_columns(mine, lower, upper)
+
+    def _fixed(self, decisions: list[Decision]) -> Solved | None:
+        """Solve with decisions; None when they contradict each other."""
+        for one in decisions:
+            self._bound(one, fix=True)
+        return self.master.try_solve()
+
+    def _free(self, decisions: list[Decision]) -> None:
+        """Take decisions back."""
+        for one in decisions:
+            self._bound(one, fix=False)
+
+    def _both(self, decision: Decision, first: Solved | None) -> Solved:
+        """Keep the better of a decision and its opposite."""
+        self._free([decision])
+        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
+        other = Decision(job=decision.job, column=None if decision.column is not None else int(mine[0]), clear=0.0)
+        second = self._fixed([other])
+        if second is None or (first is not None and first.objective_eur <= second.objective_eur):
+            self._free([other])
+            second = self._fixed([decision])
+        if second is None:
+            self._free([decision])
+            raise ArithmeticError("no decision of a job keeps the plan feasible")
+        return second
+
+    def _pumps(self, start: Solved) -> Solved:
+        """Decide the pump states of the window: as relaxed but rounded, all on, or all off, whichever costs least."""
+        found = start
+        for states in self._window_states():
+            value = start.plant[states]
+            if not bool(((value > WHOLE) & (value < 1.0 - WHOLE)).any()):
+                self.master.bound_plant(states, np.round(value), np.round(value))
+                continue
+            tries = [np.ceil(value - WHOLE), np.round(value), np.ones(len(states)), np.zeros(len(states))]
+            costs = [self._with_states(states, one) for one in tries]
+            best = min(range(len(tries)), key=lambda index: costs[index])
+            self.master.bound_plant(states, tries[best], tries[best])
+        again = self.master.try_solve()
+        return found if again is None else again
+
+    def pump_states(self, found: Solved) -> tuple[IntArray, FloatArray]:
+        """Columns of the pump states in the window and their values, whole."""
+        states = self._window_states()
+        if not states:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        index = np.concatenate(states)
+        return index, np.round(found.plant[index])
+
+    def _with_states(self, states: IntArray, value: FloatArray) -> float:
+        """Cost with given pump states."""
+        self.master.bound_plant(states, value, value)
+        found = self.master.try_solve()
+        return np.inf if found is None else found.objective_eur
+
+    def _window_states(self) -> list[IntArray]:
+        """Pump state columns of the steps that begin in the commit window, per plug."""
+        skeleton = self.master.frame
+        steps: BoolArray = skeleton.frame.step_start < self._commit_slots
+        return [plug.on[steps] for plug in skeleton.plant.plugs if len(plug.on)]

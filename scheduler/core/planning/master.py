@@ -1,0 +1,179 @@
+"""The master problem: choose a mix of columns for every job, and run the plant with the load they add up to.
+
+    min  plant(G, E, P) + sum_c cost_c x_c + sum_j unplaced_j u_j
+    sum over the columns of job j of x_c + u_j = 1                         (dual: what job j costs)
+    sum_c gpus_ck x_c <= G[z,k] + E[z,k]                                   (dual: - h lam)
+    sum_c kw_ck x_c    = P[z,k]                                            (dual: - h pi)
+
+The LP stays hot in HiGHS: columns are added, bounds change in a dive. Written for thousands of columns, so as arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import highspy
+import numpy as np
+
+from scheduler.core.planning.aggregate import Envelope, Prices, add_plant
+from scheduler.core.planning.columns import Columns, join
+from scheduler.core.planning.frame import Frame
+from scheduler.core.planning.options import JobTable
+from scheduler.core.planning.plant_families import PlantVars, Scale
+from scheduler.core.planning.program import Builder, HotLp, LpArrays
+from scheduler.domain.problem import PlanProblem
+from scheduler.domain.time import BoolArray, FloatArray, IntArray
+
+# HiGHS: 1 dual simplex (after bounds moved), 4 primal simplex (after columns were added).
+DUAL_SIMPLEX, PRIMAL_SIMPLEX = 1, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Row indices: one per job, and per (pool, step) for GPUs and draw; unplaced: column of every job's u_j."""
+
+    job: IntArray
+    gpus: IntArray
+    draw: IntArray
+    unplaced: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Skeleton:
+    """The master without columns."""
+
+    arrays: LpArrays
+    plant: PlantVars
+    scale: Scale
+    rows: Rows
+    frame: Frame
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Solved:
+    """A solution of the master: objective, weights of the columns, unplaced shares, plant columns; prices of an LP."""
+
+    objective_eur: float
+    weight: FloatArray
+    unplaced: FloatArray
+    plant: FloatArray
+    prices: Prices | None = None
+    job_eur: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+
+def skeleton(problem: PlanProblem, frame: Frame, table: JobTable, envelope: Envelope, integral_steps: int = 0) -> Skeleton:
+    """Write plant, job rows and load rows; a running job cannot be left out."""
+    build = Builder()
+    plant, scale = add_plant(build, problem, frame, envelope, integral_steps)
+    shape = plant.gpus.shape
+    unplaced = build.columns("unplaced", (table.count,), cost=table.unplaced, upper=np.where(table.running, 0.0, 1.0))
+    job = build.rows("job_once", (table.count,), lower=1.0, upper=1.0)
+    build.put(job, unplaced, 1.0)
+    gpus = build.rows("load_gpus", shape, upper=0.0)
+    build.put(gpus, plant.gpus, -1.0)
+    build.put(gpus, plant.over, -1.0)
+    draw = build.rows("load_draw", shape, lower=0.0, upper=0.0)
+    build.put(draw, plant.draw, -1.0)
+    rows = Rows(job=job, gpus=gpus, draw=draw, unplaced=unplaced)
+    return Skeleton(arrays=build.build(), plant=plant, scale=scale, rows=rows, frame=frame)
+
+
+def entries(frame: Skeleton, columns: Columns) -> tuple[IntArray, IntArray, FloatArray]:
+    """Columns as sparse matrix by columns: (starts, row indices, values); every column begins with its job row."""
+    rows, scale = frame.rows, frame.scale
+    loads = np.diff(columns.load_first)
+    starts = np.concatenate([[0], np.cumsum(1 + 2 * loads)]).astype(np.int64)
+    index, value = np.empty(starts[-1], dtype=np.int64), np.empty(starts[-1])
+    index[starts[:-1]], value[starts[:-1]] = rows.job[columns.job], 1.0
+    owner = columns.owner
+    at = starts[owner] + 1 + np.arange(len(owner)) - columns.load_first[owner]
+    pool = columns.pool[owner]
+    index[at], value[at] = rows.gpus[pool, columns.load_step], columns.load_gpus / scale.gpus
+    index[at + loads[owner]], value[at + loads[owner]] = rows.draw[pool, columns.load_step], columns.load_kw / scale.kw
+    return starts, index, value
+
+
+class Master:
+    """The LP with its columns; `columns` grows by `add`."""
+
+    def __init__(self, frame: Skeleton, columns: Columns) -> None:
+        """Build from a skeleton and the first columns."""
+        self.frame = frame
+        self.columns = columns
+        self._lp = HotLp(frame.arrays)
+        self._base = len(frame.arrays.cost)
+        self._append(columns)
+
+    def _append(self, columns: Columns) -> None:
+        """Hand columns to HiGHS."""
+        starts, index, value = entries(self.frame, columns)
+        count = columns.count
+        self._lp.solver.addCols(
+            count,
+            columns.cost,
+            np.zeros(count),
+            np.full(count, highspy.kHighsInf),
+            len(index),
+            starts[:-1].astype(np.int32),
+            index.astype(np.int32),
+            value,
+        )
+
+    def add(self, columns: Columns) -> int:
+        """Add the runs that are new; returns how many were."""
+        new = join([columns.take(~np.isin(columns.key, self.columns.key))])
+        if new.count:
+            self._append(new)
+            self.columns = join([self.columns, new])
+        return new.count
+
+    def solve(self, *, grown: bool = False) -> Solved:
+        """Solve the LP; `grown` says that columns were added since the last solve."""
+        self._lp.option("simplex_strategy", PRIMAL_SIMPLEX if grown else DUAL_SIMPLEX)
+        objective = self._lp.solve()
+        values = self._lp.values
+        rows, frame = self.frame.rows, self.frame.frame
+        duals = self._lp.row_duals
+        hours = frame.hours
+        scale = self.frame.scale
+        return Solved(
+            objective_eur=objective,
+            weight=values[self._base :],
+            unplaced=values[rows.unplaced],
+            plant=values[: self._base],
+            prices=Prices(
+                gpu_eur_per_gpu_h=-duals[rows.gpus] / (hours * scale.gpus),
+                draw_eur_per_kwh=-duals[rows.draw] / (hours * scale.kw),
+            ),
+            job_eur=duals[rows.job],
+        )
+
+    def reduced_eur(self, solved: Solved) -> FloatArray:
+        """Reduced cost of every column at the prices of an LP solution."""
+        columns, prices, hours = self.columns, solved.prices, self.frame.frame.hours
+        assert prices is not None
+        owner = columns.owner
+        pool, step = columns.pool[owner], columns.load_step
+        paid = columns.load_gpus * prices.gpu_eur_per_gpu_h[pool, step] + columns.load_kw * prices.draw_eur_per_kwh[pool, step]
+        load_eur = np.bincount(owner, weights=paid * hours[step], minlength=columns.count)
+        found: FloatArray = columns.cost + load_eur - solved.job_eur[columns.job]
+        return found
+
+    def try_solve(self) -> Solved | None:
+        """Solve after bounds moved; None when nothing satisfies them."""
+        self._lp.option("simplex_strategy", DUAL_SIMPLEX)
+        return self.solve() if self._lp.run() else None
+
+    def bound_columns(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Move the bounds of some columns."""
+        self._lp.change_bounds(index + self._base, lower, upper)
+
+    def bound_plant(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
+        """Move the bounds of some plant columns, such as pump states."""
+        self._lp.change_bounds(index, lower, upper)
+
+
+def early(columns: Columns, commit_slots: int) -> BoolArray:
+    """Columns that begin in the commit window: these must be whole."""
+    found: BoolArray = columns.start < commit_slots
+    return found

@@ -1,0 +1,154 @@
+"""What the jobs and the plant would do at given prices: the dual function for the bundle, and columns worth having.
+
+    q(lam, pi) = sum_j min(cheapest run of j, unplaced_j) + agg(lam, pi)
+
+is a lower bound on every plan. While the bundle looks for good prices, jobs are priced on a coarse grid of cap profiles;
+columns are written on a fine one; the bound itself is computed over all profiles (`lower_bound`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.core.planning.aggregate import AggregateLp, Envelope, Prices, envelope_of
+from scheduler.core.planning.columns import Columns, Picks, join, write_columns
+from scheduler.core.planning.lower_bound import job_bounds
+from scheduler.core.planning.oracle import Oracle, Priced
+from scheduler.domain.problem import PlanProblem
+from scheduler.domain.time import FloatArray, IntArray
+
+COARSE, FINE = 4, 32
+JOB_GROUPS = 6
+# A kWh of draw and a GPU-hour are of different size in EUR; this makes both prices move alike (optimisation.md 6).
+DRAW_WEIGHT = 2.0
+# Starts of a column: every slot of the first hour by itself, then ever longer stretches.
+BIN_EDGES = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bound:
+    """Proven lower bound in EUR at some prices, and its part by job."""
+
+    eur: float
+    job_eur: FloatArray
+
+
+class Pricing:
+    """All that is asked of one problem at given prices."""
+
+    def __init__(self, problem: PlanProblem) -> None:
+        """Prepare jobs, profiles and the plant's LP."""
+        self.problem = problem
+        self.oracle = Oracle(problem)
+        self.frame = self.oracle.frame
+        self.table = self.oracle.table
+        self.envelope: Envelope = envelope_of(problem)
+        self.plant = AggregateLp(problem, self.frame, self.envelope)
+        self.shape = (len(problem.pools), self.frame.steps)
+        self._group = np.arange(self.table.count) % JOB_GROUPS
+        root = np.sqrt(self.frame.hours)
+        self._scale = np.concatenate([np.tile(1.0 / root, self.shape[0]), np.tile(DRAW_WEIGHT / root, self.shape[0])])
+        self._bin = np.searchsorted(np.array(BIN_EDGES), np.arange(self.frame.slots), side="right")
+        self.unplaced = np.where(self.table.running, np.inf, self.table.unplaced)
+
+    # --- prices as one vector
+
+    def vector(self, prices: Prices) -> FloatArray:
+        """Prices as the scaled vector that the bundle moves."""
+        flat = np.concatenate([prices.gpu_eur_per_gpu_h.ravel(), prices.draw_eur_per_kwh.ravel()])
+        scaled: FloatArray = flat / self._scale
+        return scaled
+
+    def prices(self, vector: FloatArray) -> Prices:
+        """The other way round."""
+        gpu, draw = np.split(vector * self._scale, 2)
+        return Prices(gpu_eur_per_gpu_h=gpu.reshape(self.shape), draw_eur_per_kwh=draw.reshape(self.shape))
+
+    def evaluate(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Dual function by component (job groups, plant) and its gradients, for the bundle."""
+        prices = self.prices(vector)
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE))
+        pair, cost = self.oracle.best(priced)
+        placed = cost < self.unplaced
+        values = np.bincount(self._group, weights=np.where(placed, cost, self.unplaced), minlength=JOB_GROUPS)
+        loads = self._group_loads(priced, pair[placed])
+        value, plant = self.plant.price(prices)
+        hours = np.tile(self.frame.hours, 2 * self.shape[0])
+        taken = np.concatenate([plant.gpus.ravel(), plant.draw_kw.ravel()])
+        gradients = np.vstack([loads, -taken[None, :]]) * (hours * self._scale)[None, :]
+        return np.append(values, value), gradients
+
+    def _group_loads(self, priced: Priced, pair: IntArray) -> FloatArray:
+        """Mean GPUs and draw of chosen runs per (group, pool, step), flat per group."""
+        size = self.shape[0] * self.shape[1]
+        if len(pair) == 0:
+            return np.zeros((JOB_GROUPS, 2 * size))
+        columns = write_columns(self.oracle, priced.profiles, _picks(priced, pair))
+        owner = columns.owner
+        at = (self._group[columns.job[owner]] * self.shape[0] + columns.pool[owner]) * self.shape[1] + columns.load_step
+        gpus = np.bincount(at, weights=columns.load_gpus, minlength=JOB_GROUPS * size)
+        draw = np.bincount(at, weights=columns.load_kw, minlength=JOB_GROUPS * size)
+        return np.hstack([gpus.reshape(JOB_GROUPS, size), draw.reshape(JOB_GROUPS, size)])
+
+    def bound(self, prices: Prices) -> Bound:
+        """Lower bound on every plan at these prices, over all cap profiles."""
+        job_eur = np.minimum(job_bounds(self.oracle, prices), self.unplaced)
+        return Bound(eur=float(job_eur.sum()) + self.plant.price(prices)[0], job_eur=job_eur)
+
+    # --- columns
+
+    def columns(self, prices: Prices, per_job: int, below: FloatArray | None = None) -> Columns:
+        """Runs worth having at these prices: per job the best of its `per_job` best start bins, on every pool that ties.
+
+        Args:
+            prices: prices per step.
+            per_job: start bins per job.
+            below: only runs that cost less than this per job (what the job costs in the master), shape (jobs,).
+        """
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE))
+        pair = self._best_bins(priced, per_job)
+        fine = self.oracle.profiles(prices, FINE)
+        pairs = self.oracle.pairs
+        job = pairs.job[pair]
+        limit = np.full(self.table.count, np.inf) if below is None else below - 1e-6
+        cost = np.full((self.shape[0], len(pair)), np.inf)
+        multiplier = np.zeros((self.shape[0], len(pair)), dtype=np.int64)
+        for pool in range(self.shape[0]):
+            fits = np.nonzero(self.table.eligible[job, pool])[0]
+            runs = (job[fits], pairs.start[pair[fits]], pairs.work[pair[fits]])
+            found, multiplier[pool, fits] = self.oracle.price_on(fine, runs, pool)
+            cost[pool, fits] = found + pairs.fixed_eur[pair[fits]]
+        near = cost.min(axis=0) + self._tie_eur(job)
+        keep = (cost <= near) & (cost < limit[job])
+        pools, at = np.nonzero(keep)
+        picks = Picks(pair=pair[at], pool=pools, multiplier=multiplier[pools, at])
+        return join([write_columns(self.oracle, fine, picks)])
+
+    def _tie_eur(self, job: IntArray) -> FloatArray:
+        """Difference in EUR within which a second pool is worth a column: a fiftieth of a cent per GPU and slot of work."""
+        tie: FloatArray = 2e-4 * self.table.gpus[job] * self.table.work[job]
+        return tie
+
+    def _best_bins(self, priced: Priced, per_job: int) -> IntArray:
+        """Cheapest pair of the `per_job` cheapest start bins of every job."""
+        pairs = priced.pairs
+        if len(pairs.job) == 0:
+            return np.zeros(0, dtype=np.int64)
+        group = pairs.job * (len(BIN_EDGES) + 1) + self._bin[pairs.start]
+        begins = np.nonzero(np.concatenate([[True], group[1:] != group[:-1]]))[0]
+        least = np.minimum.reduceat(priced.cost, begins)
+        lengths = np.diff(np.concatenate([begins, [len(group)]]))
+        hit = np.nonzero(priced.cost == np.repeat(least, lengths))[0]
+        _, first = np.unique(group[hit], return_index=True)
+        pair = hit[first]
+        order = np.lexsort((least, pairs.job[pair]))
+        job = pairs.job[pair][order]
+        rank = np.arange(len(job)) - np.searchsorted(job, job)
+        return np.sort(pair[order][rank < per_job])
+
+
+def _picks(priced: Priced, pair: IntArray) -> Picks:
+    """The best pool and profile of some pairs."""
+    return Picks(pair=pair, pool=priced.pool[pair], multiplier=priced.multiplier[pair])

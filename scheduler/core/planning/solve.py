@@ -1,0 +1,291 @@
+"""The planner: from a problem to a plan with a proven bound (docs/formulation.md walks through it).
+
+    prices (of the last plan, or by a bundle) -> columns -> master LP, more columns, better bound -> dive -> small MILP -> plan
+
+Budgets count iterations; the clock is only a brake, and the report says when it bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+
+import numpy as np
+
+from scheduler.core.planning.aggregate import Prices, base_load_eur
+from scheduler.core.planning.bundle import maximise
+from scheduler.core.planning.columns import Columns, join
+from scheduler.core.planning.dive import Dive
+from scheduler.core.planning.explain import explain
+from scheduler.core.planning.extract import Extractor, Fixed, Mix
+from scheduler.core.planning.incumbent import first_come_columns
+from scheduler.core.planning.master import Master, Solved, skeleton
+from scheduler.core.planning.mip import solve_restricted
+from scheduler.core.planning.pricing import Bound, Pricing
+from scheduler.domain.plan import Plan, SolveReport
+from scheduler.domain.problem import PlanProblem
+from scheduler.domain.settings import SolveBudget
+from scheduler.domain.time import FloatArray
+
+# Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
+SMALL = 160
+PER_JOB = 6
+# Cold start: a GPU-hour costs a few cents (optimisation.md 3).
+COLD_EUR_PER_GPU_H = 0.04
+WARM_STEPS_FRACTION = 0.2
+MIX = 0.5
+METHOD = "bundle, columns, dive"
+
+Brake = Callable[[], bool]
+Seconds = Callable[[], float]
+
+
+def never() -> bool:
+    """A brake that does not bite."""
+    return False
+
+
+def solve(
+    problem: PlanProblem,
+    budget: SolveBudget,
+    *,
+    last: Plan | None = None,
+    out_of_time: Brake = never,
+    clock_s: Seconds | None = None,
+    digest: str | None = None,
+) -> Plan:
+    """Plan.
+
+    Args:
+        problem: what is to be planned.
+        budget: iterations of each stage, target gap.
+        last: an earlier plan on the same slots: its prices are the first guess.
+        out_of_time: emergency brake, asked between iterations.
+        clock_s: a clock for the stage times of the report; without it there are none.
+        digest: digest of the problem, if it is known already.
+
+    Returns:
+        A plan; never infeasible: broken wishes are named slacks.
+    """
+    return _Solve(problem, budget, out_of_time, clock_s, digest or digest_of(problem)).run(last)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Seconds by stage, and whether the brake bit."""
+
+    clock_s: Seconds | None
+    out_of_time: Brake
+    stage_s: dict[str, float] = field(default_factory=dict)
+    bit: bool = False
+    _since: float = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._since = self.clock_s() if self.clock_s is not None else 0.0
+
+    def stage(self, name: str) -> None:
+        """Book the time since the last call to a stage."""
+        if self.clock_s is not None:
+            now = self.clock_s()
+            self.stage_s[name] = self.stage_s.get(name, 0.0) + now - self._since
+            self._since = now
+
+    def brake(self) -> bool:
+        """Ask the brake."""
+        self.bit = self.bit or self.out_of_time()
+        return self.bit
+
+
+class _Solve:
+    """One solve; stages share what is prepared once."""
+
+    def __init__(self, problem: PlanProblem, budget: SolveBudget, out_of_time: Brake, clock_s: Seconds | None, digest: str):
+        """Prepare jobs, profiles, plant."""
+        self.problem, self.budget = problem, budget
+        self.watch = _Watch(clock_s, out_of_time)
+        self.watch.start()
+        self.pricing = Pricing(problem)
+        self.base_eur = base_load_eur(problem, self.pricing.frame)
+        self.extractor = Extractor(problem, self.pricing.oracle, self.pricing.envelope, digest)
+        self.bundle_steps = 0
+        self.bound: Bound | None = None
+        self.bound_prices: Prices | None = None
+
+    def run(self, last: Plan | None) -> Plan:
+        """All stages."""
+        prices = self._first_prices(last)
+        master, relaxed = self._relax(prices)
+        mix, pumps = self._decide(master, relaxed)
+        assert relaxed.prices is not None
+        return self._best(master, relaxed.prices, [(mix, pumps), (self._incumbent(master), None)])
+
+    # --- prices
+
+    def _first_prices(self, last: Plan | None) -> Prices:
+        """Prices of the last plan if it fits, else a flat guess; the bundle improves them for many jobs."""
+        pricing, shape = self.pricing, self.pricing.shape
+        warm = None if last is None else _shifted_prices(last, self.problem, pricing)
+        prices = warm or Prices(gpu_eur_per_gpu_h=np.full(shape, COLD_EUR_PER_GPU_H), draw_eur_per_kwh=np.zeros(shape))
+        self.watch.stage("prepare")
+        steps = int(self.budget.bundle_steps * (1.0 if warm is None else WARM_STEPS_FRACTION))
+        if pricing.table.count <= SMALL and warm is not None:
+            steps = 0
+        if steps and pricing.table.count:
+            found = maximise(pricing.evaluate, pricing.vector(prices), steps, out_of_time=self.watch.brake)
+            self.bundle_steps = found.steps
+            prices = pricing.prices(found.y)
+        self.watch.stage("bundle")
+        return prices
+
+    def _raise_bound(self, prices: Prices) -> None:
+        """Keep the best proven bound."""
+        bound = self.pricing.bound(prices)
+        if self.bound is None or bound.eur > self.bound.eur:
+            self.bound, self.bound_prices = bound, prices
+
+    # --- relaxation
+
+    def _relax(self, prices: Prices) -> tuple[Master, Solved]:
+        """Master LP with columns of good prices; more columns and a better bound until they meet."""
+        pricing = self.pricing
+        frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
+        self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
+        master = Master(frame, join([self.incumbent, pricing.columns(prices, PER_JOB)]))
+        solved = master.solve()
+        self.watch.stage("lp")
+        best = prices
+        for _ in range(self.budget.master_rounds):
+            if self.watch.brake():
+                break
+            assert solved.prices is not None
+            added = master.add(pricing.columns(solved.prices, PER_JOB, solved.job_eur))
+            added += master.add(pricing.columns(_mix(best, solved.prices), 2))
+            best = _mix(best, solved.prices)
+            if not added:
+                break
+            solved = master.solve(grown=True)
+            self.watch.stage("lp")
+        assert solved.prices is not None
+        for one in (solved.prices, _mix(best, solved.prices)):
+            self._raise_bound(one)
+        self.watch.stage("bound")
+        return master, solved
+
+    # --- decisions
+
+    def _decide(self, master: Master, relaxed: Solved) -> tuple[Mix, Fixed]:
+        """Dive, then a small MILP where the dive leaves too much."""
+        assert self.bound is not None
+        least = 0.25 * self.budget.target_gap * self._size(relaxed.objective_eur)
+        dive = Dive(master, self.problem.commit_slots, 0.1 * least)
+        found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
+        self.watch.stage("dive")
+        pumps = dive.pump_states(found)
+        mix = Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced)
+        gap = (found.objective_eur - self.bound.eur) / self._size(found.objective_eur)
+        if gap > self.budget.target_gap and self.budget.mip_nodes > 0 and not self.watch.brake():
+            better = solve_restricted(self.problem, master, found, relaxed, self.budget)
+            if better is not None and better.objective_eur < found.objective_eur:
+                mix = Mix(columns=master.columns, weight=better.weight, unplaced=better.unplaced)
+                pumps = dive.pump_states(better)
+            self.watch.stage("mip")
+        return mix, pumps
+
+    def _incumbent(self, master: Master) -> Mix:
+        """The plan of the simplest rule, as columns of the master."""
+        mine = np.isin(master.columns.key, self.incumbent.key).astype(np.float64)
+        placed = np.bincount(master.columns.job, weights=mine, minlength=self.pricing.table.count)
+        return Mix(columns=master.columns, weight=mine, unplaced=1.0 - np.minimum(placed, 1.0))
+
+    def _size(self, objective_eur: float) -> float:
+        """Size that gaps refer to: the objective itself (base load left out), at least 1 EUR."""
+        return max(1.0, abs(objective_eur))
+
+    # --- the plan
+
+    def _best(self, master: Master, prices: Prices, mixes: list[tuple[Mix, Fixed | None]]) -> Plan:
+        """The cheapest plan, never worse than the simplest rule."""
+        assert self.bound is not None
+        report = SolveReport(
+            method=METHOD,
+            objective_eur=0.0,
+            bound_eur=self.bound.eur + self.base_eur,
+            rolling_gap=0.0,
+            bundle_steps=self.bundle_steps,
+            columns=master.columns.count,
+            base_eur=self.base_eur,
+        )
+        plans = [self.extractor.plan(mix, prices, report, pumps) for mix, pumps in mixes]
+        plan = min(plans, key=lambda one: one.report.objective_eur)
+        self.watch.stage("extract")
+        return _explained(self.problem, plan, self.watch)
+
+
+def _explained(problem: PlanProblem, plan: Plan, watch: _Watch) -> Plan:
+    """Add gap, times and reasons."""
+    found = plan.report
+    size = max(1.0, abs(found.objective_eur - found.base_eur))
+    bound = min(found.bound_eur, found.objective_eur)
+    gap = (found.objective_eur - bound) / size
+    told = replace(plan, explanations=explain(problem, plan))
+    watch.stage("explain")
+    report = replace(found, bound_eur=bound, rolling_gap=gap, stage_s=watch.stage_s, clock_bit=watch.bit)
+    return replace(told, report=report)
+
+
+def _mix(one: Prices, other: Prices) -> Prices:
+    """Prices half-way between two."""
+    return Prices(
+        gpu_eur_per_gpu_h=MIX * one.gpu_eur_per_gpu_h + (1.0 - MIX) * other.gpu_eur_per_gpu_h,
+        draw_eur_per_kwh=MIX * one.draw_eur_per_kwh + (1.0 - MIX) * other.draw_eur_per_kwh,
+    )
+
+
+def _shifted_prices(last: Plan, problem: PlanProblem, pricing: Pricing) -> Prices | None:
+    """Prices of an earlier plan on the present steps, less the electricity that a run pays itself; None if they do not fit."""
+    duals, frame = last.duals, pricing.frame
+    elapsed = last.grid.slot_of(problem.grid.start_utc)
+    shape = (len(problem.pools), frame.slots)
+    if duals.slot_s != problem.grid.slot_s or duals.gpu_eur_per_gpu_h.shape != shape or not 0 <= elapsed < frame.slots:
+        return None
+    if not bool(duals.gpu_eur_per_gpu_h.any()):
+        return None
+    at = np.minimum(np.arange(frame.slots) + elapsed, frame.slots - 1)
+    slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
+    paid = _paid_eur_per_kwh(last, frame.price_eur_per_kwh, elapsed)
+    draw = duals.draw_eur_per_kwh[:, at] - slope[:, None] * paid[at]
+    return Prices(gpu_eur_per_gpu_h=frame.mean(duals.gpu_eur_per_gpu_h[:, at]), draw_eur_per_kwh=frame.mean(draw))
+
+
+def _paid_eur_per_kwh(last: Plan, now: FloatArray, elapsed: int) -> FloatArray:
+    """Electricity price that the last plan rests on, on its own slots; today's where it does not say."""
+    if last.basis is not None and last.basis.shape[1] == len(now):
+        found: FloatArray = last.basis[0]
+        return found
+    return np.concatenate([np.repeat(now[:1], elapsed), now])[: len(now)]
+
+
+def digest_of(problem: PlanProblem) -> str:
+    """SHA-256 over every number and name of a problem, in a fixed order."""
+    state = hashlib.sha256()
+    _feed(state, problem)
+    return state.hexdigest()
+
+
+def _feed(state: hashlib._Hash, value: object) -> None:
+    """Hash one value with its kind, so that neighbours cannot be confused."""
+    if is_dataclass(value):
+        for one in fields(value):
+            state.update(one.name.encode())
+            _feed(state, getattr(value, one.name))
+    elif isinstance(value, np.ndarray):
+        state.update(f"{value.dtype.str}{value.shape}".encode())
+        state.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, tuple):
+        state.update(f"({len(value)}".encode())
+        for item in value:
+            _feed(state, item)
+    else:
+        state.update(f"{type(value).__name__}:{value!r};".encode())

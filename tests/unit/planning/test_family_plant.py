@@ -1,0 +1,141 @@
+"""Sale, heat pump, tank, ramp: one family at a time, each optimum worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from scheduler.core.planning.toy import per_slot, toy_job, toy_offtake, toy_plug, toy_pool, toy_problem
+from scheduler.domain.plan import Plan, RunOption
+from scheduler.domain.problem import PlanProblem
+
+Best = Callable[[PlanProblem, float], Plan]
+RunOf = Callable[[Plan, str], RunOption]
+
+
+def warm_pool(slots: int, captured_kw: float) -> object:
+    """A pool whose base load gives heat for nothing."""
+    return toy_pool(slots, base_captured_kw=np.full(slots, captured_kw))
+
+
+def test_a_job_waits_for_the_demand_and_sells_no_more_than_that(best: Best, run_of: RunOf) -> None:
+    # 2 kW at 0.1 = 0.20 in either slot; in slot 1 the town takes 1 of the 2 kW for 0.08: 0.12.
+    problem = toy_problem(
+        [0.1, 0.1], [toy_job("a", gpus=2)], plugs=(toy_plug(2, 10.0),), offtakes=(toy_offtake(2, [0.0, 1.0], 0.08),)
+    )
+    plan = best(problem, 0.12)
+    assert run_of(plan, "a").start_slot == 1
+    assert plan.sold_kw["town"] == pytest.approx([0.0, 1.0])
+
+
+def test_the_exchanger_limits_what_is_delivered(best: Best) -> None:
+    # 2 kW caught, 1.5 kW rated, 5 kW wanted at 0.1.
+    problem = toy_problem([0.1], pools=(warm_pool(1, 2.0),), plugs=(toy_plug(1, 1.5),), offtakes=(toy_offtake(1, 5.0, 0.1),))
+    assert best(problem, -0.15).sold_kw["town"] == pytest.approx([1.5])
+
+
+def test_the_better_price_is_served_first_when_priorities_are_equal(best: Best) -> None:
+    # 1.5 kW for two customers of 1 kW: 1 * 0.08 + 0.5 * 0.05.
+    offtakes = (toy_offtake(1, 1.0, 0.05, "cheap"), toy_offtake(1, 1.0, 0.08, "dear"))
+    problem = toy_problem([0.1], pools=(warm_pool(1, 1.5),), plugs=(toy_plug(1, 10.0),), offtakes=offtakes)
+    plan = best(problem, -0.105)
+    assert plan.sold_kw["cheap"] == pytest.approx([0.5])
+
+
+def test_a_heat_pump_lifts_heat_while_its_margin_is_positive(best: Best) -> None:
+    # COP 3: 2 kW caught give 2 * 3 / 2 = 3 kW delivered for 1 kW of power: 0.05 - 3 * 0.08 = -0.19.
+    problem = pump_problem(0.05)
+    plan = best(problem, -0.19)
+    assert plan.flows[0].pump_kw_el == pytest.approx([1.0])
+    assert plan.flows[0].delivered_kw == pytest.approx([3.0])
+
+
+def test_a_heat_pump_rests_when_power_costs_more_than_cop_times_the_tariff(best: Best) -> None:
+    # 0.08 * 3 = 0.24 < 0.25.
+    assert best(pump_problem(0.25), 0.0).sold_kw["town"] == pytest.approx([0.0])
+
+
+def test_a_heat_pump_below_its_minimum_load_stays_off(best: Best) -> None:
+    # Minimum load 0.5 * 10 kW = 5 kW, but 2 kW caught make 3 kW.
+    best(pump_problem(0.05, min_load_fraction=0.5), 0.0)
+
+
+@pytest.mark.parametrize(("pump_on", "cost_eur"), [(False, 0.0), (True, -0.19)])
+def test_a_start_must_pay_for_itself(best: Best, pump_on: bool, cost_eur: float) -> None:
+    # A start costs 0.20, the hour earns 0.19.
+    best(pump_problem(0.05, start_cost_eur=0.2, pump_on=pump_on), cost_eur)
+
+
+def pump_problem(price_eur_per_kwh: float, **changes: object) -> PlanProblem:
+    """One hour, 2 kW caught, a heat pump of 10 kW with COP 3, a town that takes 5 kW at 0.08."""
+    return toy_problem(
+        [price_eur_per_kwh],
+        pools=(warm_pool(1, 2.0),),
+        plugs=(toy_plug(1, 10.0, cop=per_slot(3.0, 1), **changes),),
+        offtakes=(toy_offtake(1, 5.0, 0.08),),
+    )
+
+
+@pytest.mark.parametrize(("loss", "sold_kw"), [(0.0, 2.0), (0.1, 1.9)])
+def test_a_tank_carries_heat_to_the_hour_that_wants_it(best: Best, loss: float, sold_kw: float) -> None:
+    # 1 kWh charged in slot 0 is 1 kWh or 0.9 kWh at the end of slot 1; with the 1 kW caught then: 2 or 1.9 kW sold at 0.1.
+    problem = toy_problem(
+        [0.1, 0.1],
+        pools=(warm_pool(2, 1.0),),
+        plugs=(tank_plug(2, rated_kw=1.0, tank_loss_per_h_fraction=loss),),
+        offtakes=(toy_offtake(2, [0.0, 2.0], 0.1),),
+    )
+    plan = best(problem, -0.1 * sold_kw)
+    assert plan.sold_kw["town"] == pytest.approx([0.0, sold_kw])
+    assert plan.flows[0].tank_kwh == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
+def tank_plug(slots: int, rated_kw: float, **changes: object) -> object:
+    """A plug for direct use with a tank of 5 kWh, 1 kW in and out."""
+    return toy_plug(slots, rated_kw, tank_capacity_kwh=5.0, max_charge_kw=1.0, max_discharge_kw=1.0, **changes)
+
+
+def test_a_full_tank_takes_no_more(best: Best) -> None:
+    # Level 4.5 of 5: half a kWh fits, so 0.5 + 2 * 1 kWh reach slots 1 and 2 beside the 4.5: discharge 1 kW each.
+    problem = toy_problem(
+        [0.1, 0.1, 0.1],
+        pools=(warm_pool(3, 1.0),),
+        plugs=(tank_plug(3, rated_kw=1.0, tank_level_kwh=4.5),),
+        offtakes=(toy_offtake(3, [0.0, 3.0, 3.0], 0.1),),
+    )
+    plan = best(problem, -0.4)
+    assert float(plan.flows[0].tank_kwh.max()) <= 5.0 + 1e-6
+
+
+@pytest.mark.parametrize(("heat_eur_per_kwh", "cost_eur", "level_kwh"), [(0.1, 0.0, 1.0), (0.3, -0.3 + 0.2, 0.0)])
+def test_the_end_level_is_kept_unless_heat_is_worth_more(
+    best: Best, heat_eur_per_kwh: float, cost_eur: float, level_kwh: float
+) -> None:
+    # 1 kWh in the tank, 1 kWh wanted at the end; a missing kWh costs 0.2.
+    problem = toy_problem(
+        [0.1],
+        plugs=(tank_plug(1, rated_kw=1.0, tank_level_kwh=1.0, tank_end_kwh=1.0),),
+        offtakes=(toy_offtake(1, 1.0, heat_eur_per_kwh),),
+    )
+    plan = best(problem, cost_eur)
+    assert plan.flows[0].tank_kwh[-1] == pytest.approx(level_kwh, abs=1e-6)
+
+
+def test_delivery_rises_no_faster_than_the_ramp(best: Best) -> None:
+    # 3 kW caught, nothing delivered so far, 1 kW per hour: 1 + 2 + 3 kWh at 0.1.
+    problem = toy_problem(
+        [0.1, 0.1, 0.1],
+        pools=(warm_pool(3, 3.0),),
+        plugs=(toy_plug(3, 10.0, ramp_kw_per_h=1.0, delivered_kw=0.0),),
+        offtakes=(toy_offtake(3, 3.0, 0.1),),
+    )
+    assert best(problem, -0.6).sold_kw["town"] == pytest.approx([1.0, 2.0, 3.0])
+
+
+def test_heat_that_nobody_wants_is_rejected_and_paid_for(best: Best) -> None:
+    # The job must run in the only slot; no demand: 1 kW at 0.1 and 0.08 kW of fans.
+    problem = toy_problem([0.1], [toy_job("a")], plugs=(toy_plug(1, 5.0, rejection_kw_per_kw=0.08),))
+    plan = best(problem, 0.108)
+    assert plan.flows[0].rejected_kw == pytest.approx([1.0])
