@@ -39,9 +39,11 @@ def solve_restricted(
     start = np.concatenate([dived.plant, dived.weight[keep]])
     names = [variable.name for variable in variables]
     status = model.solve(MipHighs(dict(zip(names, start.tolist(), strict=True)), budget.mip_nodes))
-    if status == pulp.LpStatusInfeasible or any(variable.varValue is None for variable in variables):
+    found = [variable.varValue for variable in variables]
+    if status == pulp.LpStatusInfeasible or all(value is None for value in found):
         return None
-    values = np.array([variable.varValue for variable in variables])
+    # A variable in no row and without cost is unknown to PuLP: it keeps its starting value.
+    values = np.array([before if value is None else value for value, before in zip(found, start.tolist(), strict=True)])
     base = len(dived.plant)
     weight = np.zeros(master.columns.count)
     weight[keep] = values[base:]
@@ -69,17 +71,17 @@ def build(problem: PlanProblem, master: Master, keep: IntArray) -> tuple[pulp.Lp
     frame, columns = master.frame, master.columns.take(keep)
     arrays = frame.arrays
     whole = _pump_window(frame, problem.commit_slots)
+    model = pulp.LpProblem("plan", pulp.LpMinimize)
     variables = [
-        pulp.LpVariable(
+        model.add_variable(
             f"p{index}", lower, None if np.isinf(upper) else upper, pulp.LpInteger if whole[index] else pulp.LpContinuous
         )
         for index, (lower, upper) in enumerate(zip(arrays.lower.tolist(), arrays.upper.tolist(), strict=True))
     ]
     variables += [
-        pulp.LpVariable(f"x{index}", 0, 1, pulp.LpInteger if now else pulp.LpContinuous)
+        model.add_variable(f"x{index}", 0, 1, pulp.LpInteger if now else pulp.LpContinuous)
         for index, now in enumerate(early(columns, problem.commit_slots).tolist())
     ]
-    model = pulp.LpProblem("plan", pulp.LpMinimize)
     cost = np.concatenate([arrays.cost, columns.cost])
     model += pulp.LpAffineExpression([(variables[index], float(cost[index])) for index in np.nonzero(cost)[0]])
     for row, terms in enumerate(_rows(frame, columns, variables)):
@@ -146,7 +148,7 @@ def _as_highs(lp: pulp.LpProblem, variables: list[pulp.LpVariable]) -> highspy.H
     """A PuLP model as arrays."""
     inf = highspy.kHighsInf
     model = highspy.HighsLp()
-    rows = list(lp.constraints.values())
+    rows = lp.constraints()
     for number, row in enumerate(rows):
         row.index = number
     terms = [[(variable.index, value) for variable, value in row.items()] for row in rows]

@@ -19,8 +19,13 @@ from scheduler.units import kw_from_w
 TAIL_WEIGHT = 0.1
 # After the end of a hold every hour costs as if late, and at least this many times the waiting price.
 OVERDUE_WAITING = 10.0
+OVERDUE_EUR_PER_GPU_H = 1.0
 # Starts after the end of a hold are offered on every second, then fourth slot: they are a last resort.
 OVERDUE_EVERY = 4
+
+
+# Stands in when there is no job, so that tables are never empty.
+NOTHING = (PowerPoint(level=1.0, cap_w=0.0, draw_w=0.0, speed=1.0),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,12 +94,13 @@ def job_table(problem: PlanProblem, frame: Frame) -> JobTable:
         eligible[index, list(job.pools if job.running_pool is None else (job.running_pool,))] = True
     slot_s, slot_h = frame.slot_s, frame.slot_h
     work = _column(jobs, "work_s") / slot_s
+    gpus = _column(jobs, "gpus")
     running = np.array([job.running_pool is not None for job in jobs], dtype=np.bool_)
     waiting, lateness = _column(jobs, "waiting_eur_per_h") * slot_h, _column(jobs, "lateness_eur_per_h") * slot_h
     latest = [frame.slots if job.latest_start_slot is None else job.latest_start_slot for job in jobs]
     return JobTable(
         ids=tuple(job.job_id for job in jobs),
-        gpus=_column(jobs, "gpus"),
+        gpus=gpus,
         kind=kind,
         eligible=eligible,
         running=running,
@@ -108,10 +114,10 @@ def job_table(problem: PlanProblem, frame: Frame) -> JobTable:
         waiting=waiting,
         lateness=lateness,
         slowdown=_column(jobs, "slowdown_eur_per_h") * slot_h,
-        overdue=np.maximum(lateness, OVERDUE_WAITING * waiting),
+        overdue=np.maximum(np.maximum(lateness, OVERDUE_WAITING * waiting), gpus * OVERDUE_EUR_PER_GPU_H * slot_h),
         preemption=_column(jobs, "preemption_eur"),
         unplaced=_column(jobs, "unplaced_eur"),
-        kinds=tuple(kinds),
+        kinds=tuple(kinds) or (NOTHING,),
     )
 
 

@@ -21,6 +21,8 @@ OFF_KW = 1e-6
 TAIL_SHARE = 0.1
 # A start after the end of a hold costs, per hour, the price of lateness but at least this many times that of waiting.
 OVERDUE_WAITING = 10.0
+# ... and at least this much per GPU: the end of a hold is hard even for a job that nobody put a price on.
+OVERDUE_EUR_PER_GPU_H = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -196,7 +198,7 @@ def lateness_eur(job: PlanJob, end_s: float) -> float:
 
 def overdue_eur_per_h(job: PlanJob) -> float:
     """Price of an hour after the end of a hold."""
-    return max(job.lateness_eur_per_h, OVERDUE_WAITING * job.waiting_eur_per_h)
+    return max(job.lateness_eur_per_h, OVERDUE_WAITING * job.waiting_eur_per_h, OVERDUE_EUR_PER_GPU_H * job.gpus)
 
 
 def overdue_slots(job: PlanJob, start_slot: int) -> int:
