@@ -43,10 +43,10 @@ SWITCHES: dict[str, Knowledge] = {
 class Options:
     """How a backtest runs.
 
-    strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what
-    no policy can beat. decomposition: also run ours with each
-    truth told in advance. workers: processes; ours runs in this one, so that `on_cycle` can watch it. on_done is told the name
-    of each finished run and how many are done of how many. clock_s: a monotonic clock that can be pickled, for reported times.
+    strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what no policy can
+    beat. decomposition: also run ours with each truth told in advance. workers: processes; ours runs in this one, so that it
+    can be watched: on_step is given its world after each cycle, on_cycle the plain numbers of it. on_done is told the name of
+    each finished run and how many are done of how many. clock_s: a monotonic clock that can be pickled, for reported times.
     """
 
     cycle_s: int = 3600
@@ -62,6 +62,7 @@ class Options:
     clock_s: Seconds | None = None
     on_done: Callable[[str, int, int], None] | None = None
     on_cycle: Callable[[Mapping[str, Any]], None] | None = None
+    on_step: Callable[[World, Planned], None] | None = None
     ledger: Ledger | None = None
 
 
@@ -218,19 +219,23 @@ def run_to_drain(key: str, spec: RunSpec, stage: Stage) -> Run:
 def run_here(key: str, spec: RunSpec, stage: Stage, options: Options) -> Run:
     """One run in this process; ours can be watched and written to a ledger."""
     world, steering = build(spec, stage, options.ledger if key == "ours" else None)
-    if key == "ours" and options.on_cycle is not None and isinstance(steering, Planned):
-        watch(world, steering, stage, options.on_cycle)
+    watched = key == "ours" and (options.on_cycle is not None or options.on_step is not None)
+    if watched and isinstance(steering, Planned):
+        watch(world, steering, stage, options)
     else:
         world.run_to_drain(steering, stage.scenario.days * S_PER_DAY)
     return Run(key=key, spec=spec, world=world, steering=steering)
 
 
-def watch(world: World, steering: Planned, stage: Stage, on_cycle: Callable[[Mapping[str, Any]], None]) -> None:
+def watch(world: World, steering: Planned, stage: Stage, options: Options) -> None:
     """Run cycle by cycle and tell what happened in each."""
     period_s = stage.scenario.days * S_PER_DAY
     while world.clock.now_s < period_s or not world.cluster.drained:
         world.run_until(steering, world.clock.now_s + stage.clockwork.cycle_s)
-        on_cycle(cycle_numbers(world, steering, period_s))
+        if options.on_step is not None:
+            options.on_step(world, steering)
+        if options.on_cycle is not None:
+            options.on_cycle(cycle_numbers(world, steering, period_s))
 
 
 def best_by_key(runs: Sequence[Run]) -> dict[str, Run]:
