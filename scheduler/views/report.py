@@ -8,18 +8,8 @@ from typing import Any
 from scheduler.units import KWH_PER_MWH
 from scheduler.views import plots
 from scheduler.views.page import Html, cards, escape, figure, heading, page, paragraph, table
-from scheduler.views.style import STRATEGY_NAMES
-from scheduler.views.tables import STRATEGY_HEADER, money, percent, strategy_rows, term_rows
-
-LEVER_NAMES = {"plant": "Plant dispatch", "shifting": "Shifting", "pausing": "Pausing", "capping": "Capping"}
-BINDING_NAMES = {"demand": "Heat demand", "heat_pump": "Heat pump", "tank": "Tank", "gpus": "GPUs"}
-KNOWLEDGE_NAMES = {
-    "true_prices": "True prices beyond tomorrow",
-    "true_heat_and_weather": "True heat demand and weather",
-    "true_durations": "True durations",
-    "known_arrivals": "Known arrivals",
-    "all_known": "All of it",
-}
+from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES
+from scheduler.views.tables import STRATEGY_HEADER, count, money, percent, strategy_rows, term_rows
 
 
 def backtest_page(report: Mapping[str, Any]) -> str:
@@ -136,11 +126,6 @@ def trust(report: Mapping[str, Any]) -> list[Html]:
         )
     )
     return parts
-
-
-def count(violations: object) -> str:
-    """Number of violations, whether listed or counted."""
-    return str(len(violations)) if isinstance(violations, list) else str(violations)
 
 
 def plan_page(plan: Mapping[str, Any]) -> str:

@@ -63,6 +63,16 @@ TERM_COLOURS = {
     "carbon": "#6b7280",
 }
 
+LEVER_NAMES = {"plant": "Plant dispatch", "shifting": "Shifting", "pausing": "Pausing", "capping": "Capping"}
+BINDING_NAMES = {"demand": "Heat demand", "heat_pump": "Heat pump", "tank": "Tank", "gpus": "GPUs"}
+KNOWLEDGE_NAMES = {
+    "true_prices": "True prices beyond tomorrow",
+    "true_heat_and_weather": "True heat demand and weather",
+    "true_durations": "True durations",
+    "known_arrivals": "Known arrivals",
+    "all_known": "All of it",
+}
+
 
 def layout(title: str, height: int = 360, **more: Any) -> dict[str, Any]:
     """Plotly layout shared by all figures; `more` overrides."""

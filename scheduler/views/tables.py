@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from scheduler.units import KWH_PER_MWH
-from scheduler.views.style import STRATEGY_NAMES, TERM_NAMES
+from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES, TERM_NAMES
 
 
 def money(value_eur: float | None) -> str:
@@ -67,11 +68,90 @@ def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def rich_table(header: list[str] | tuple[str, ...], rows: list[list[str]], title: str = "", strong: str = "") -> Table:
-    """A terminal table, first column left, the rest right; the row whose first cell is `strong` in bold."""
+def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "") -> Table:
+    """A terminal table: first column left, numbers right, the column "in words" left and folded; row `strong` in bold."""
     table = Table(title=title or None, title_justify="left", header_style="dim", box=None, pad_edge=False)
     for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+        words = name == "in words"
+        table.add_column(name, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")
     for row in rows:
-        table.add_row(*row, style="bold" if row[0] == strong else None)
+        table.add_row(*(escape(cell) for cell in row), style="bold" if row[0] == strong else None)
     return table
+
+
+def summary_lines(report: Mapping[str, Any]) -> list[str]:
+    """A result in words, for a terminal: value, bound, levers, limits, what limits the rest, solver and checks."""
+    lines = [*value_lines(report), *lever_lines(report), *knowledge_lines(report)]
+    solver, invariants = report.get("solver") or {}, report.get("invariants") or {}
+    if solver.get("p50_s") is not None:
+        lines.append(
+            f"Plans: {report['cycles']}, {solver['p50_s']:.2f} s each (median; 95 % under {solver['p95_s']:.2f} s), "
+            f"proven gap {percent(solver.get('rolling_gap_p95'))} (95 % quantile), {solver.get('degraded_cycles')} degraded."
+        )
+    lines.append(f"Checks: {invariants.get('checked', 0):,} identities, {count(invariants.get('violations'))} violated.")
+    return lines
+
+
+def value_lines(report: Mapping[str, Any]) -> list[str]:
+    """Value captured and the bound it is measured against."""
+    bound = report.get("bound") or {}
+    if bound.get("cost_eur") is None:
+        return []
+    against = report.get("value_captured_against") or {}
+    others = ", ".join(f"{percent(share)} over {STRATEGY_NAMES[name]}" for name, share in against.items() if share is not None)
+    value = f"Value captured: {percent(report.get('value_captured'))} of what perfect foresight could have saved over FIFO"
+    return [
+        value + (f" ({others})." if others else "."),
+        f"Bound: no policy could have cost less than {money(bound['cost_eur'])} EUR.",
+    ]
+
+
+def lever_lines(report: Mapping[str, Any]) -> list[str]:
+    """What each lever is worth and which limit binds how often."""
+    lines = []
+    worth = {name: report.get("ablation", {}).get(f"{name}_eur") for name in LEVER_NAMES}
+    if any(value is not None for value in worth.values()):
+        parts = ", ".join(f"{LEVER_NAMES[name].lower()} {money(value)}" for name, value in worth.items())
+        lines.append(f"Levers, EUR more without each: {parts}.")
+    binding = report.get("binding_share") or {}
+    if binding:
+        parts = ", ".join(f"{BINDING_NAMES[name].lower()} {percent(binding.get(name))}" for name in BINDING_NAMES)
+        lines.append(f"At the limit, share of the slots: {parts}.")
+    return lines
+
+
+def knowledge_lines(report: Mapping[str, Any]) -> list[str]:
+    """What would have been saved by knowing one truth in advance, and what is left after all of them."""
+    parts = report.get("decomposition") or {}
+    if "ours" not in parts:
+        return []
+    mine = parts["ours"]["cost_eur"]
+    told = ", ".join(
+        f"{KNOWLEDGE_NAMES.get(name, name).lower()} {money(mine - one['cost_eur'])}"
+        for name, one in parts.items()
+        if name != "ours"
+    )
+    lines = [f"What limits the rest, EUR less when told in advance: {told}."]
+    bound_eur = (report.get("bound") or {}).get("cost_eur")
+    if bound_eur is not None and "all_known" in parts:
+        rest = parts["all_known"]["cost_eur"] - bound_eur
+        lines.append(
+            f"Left between the all-known run and the bound: {money(rest)} EUR (solver gap and looseness of the bound)."
+        )
+    return lines
+
+
+def count(violations: object) -> str:
+    """Number of violations, whether listed or counted."""
+    return str(len(violations)) if isinstance(violations, list) else str(violations)
+
+
+def csv_text(report: Mapping[str, Any]) -> str:
+    """One line per strategy and cost term: `strategy,term,eur`; subtotals and the bound at the end of theirs."""
+    rows = ["strategy,term,eur"]
+    for name, one in report["strategies"].items():
+        rows += [f"{name},{term},{value:.6f}" for term, value in one["cost_eur"].items()]
+    bound = (report.get("bound") or {}).get("cost_eur")
+    if bound is not None:
+        rows.append(f"bound,total,{bound:.6f}")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,44 @@
+"""The `heat-dispatch` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import scheduler
+from scheduler.entrypoints.commands import backtest, plan
+
+app = typer.Typer(
+    name="heat-dispatch",
+    help="Run a GPU cluster as a dispatchable heat plant.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"heat-dispatch {scheduler.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Run a GPU cluster as a dispatchable heat plant: plan jobs, power caps and heat sales with one model."""
+
+
+app.command(name="plan", help=plan.HELP)(plan.plan)
+app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,1 @@
+"""One file per command: read files, call the rooms below, show the result."""

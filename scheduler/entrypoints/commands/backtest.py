@@ -1,0 +1,105 @@
+"""`heat-dispatch backtest`: replay history in closed loop, against baselines and a proven bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from scheduler.core.planning.bound.problem import BoundBudget
+from scheduler.entrypoints.commands.inputs import Given, Parts, read_given
+from scheduler.entrypoints.console import friendly, talk, write_json, write_text
+from scheduler.entrypoints.options import (
+    Days,
+    Gpus,
+    HeatPeak,
+    HtmlFile,
+    JobsFile,
+    JobsSeed,
+    JsonFile,
+    ScenarioDir,
+    SeriesFile,
+    Start,
+    TimeZone,
+)
+from scheduler.entrypoints.progress import RunProgress
+from scheduler.simulate.backtest import Options
+from scheduler.simulate.backtest import backtest as run_backtest
+from scheduler.units import S_PER_MIN
+from scheduler.views.report import backtest_page
+from scheduler.views.style import STRATEGY_NAMES
+from scheduler.views.tables import STRATEGY_HEADER, csv_text, rich_table, strategy_rows, summary_lines
+
+HELP = """Replay history in closed loop and say, term by term, what it would have cost.
+
+Every strategy meets the same plant, contract, prices and jobs, and knows only what was known at the time. Beside them stands a
+bound that no policy could have gone below.
+
+**Examples**
+
+    heat-dispatch backtest --scenario weeks/winter --json winter.json --html winter.html
+
+    heat-dispatch backtest --series year.csv --generate-jobs 1 --gpus 256 --quick --json year.json
+"""
+
+
+@friendly
+def backtest(  # noqa: PLR0913 - one parameter per option of the command
+    scenario: ScenarioDir = None,
+    series: SeriesFile = None,
+    jobs: JobsFile = None,
+    generate_jobs: JobsSeed = None,
+    start: Start = None,
+    days: Days = None,
+    gpus: Gpus = None,
+    heat_peak_kw: HeatPeak = None,
+    time_zone: TimeZone = None,
+    json_file: JsonFile = None,
+    html: HtmlFile = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the costs by strategy and term.")] = None,
+    cycle_minutes: Annotated[int, typer.Option(min=15, max=240, help="Minutes between plans.")] = 60,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave out what each lever is worth (four runs less).")] = False,
+    knowledge: Annotated[bool, typer.Option("--knowledge", help="Measure what limits the rest (five runs more).")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 2,
+    bound_rounds: Annotated[int, typer.Option(min=0, help="Rounds that tighten the bound; 0 leaves it out.")] = 60,
+) -> None:
+    """Replay history in closed loop."""
+    parts = Parts(
+        series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus, heat_peak_kw=heat_peak_kw,
+        time_zone=time_zone,
+    )  # fmt: skip
+    given = read_given(scenario, parts)
+    options = Options(
+        cycle_s=cycle_minutes * int(S_PER_MIN),
+        ablation=not quick,
+        decomposition=knowledge,
+        workers=workers,
+        bound=bound_rounds > 0,
+        bound_budget=BoundBudget(rounds=max(1, bound_rounds)),
+        clock_s=time.perf_counter,
+    )
+    report = replay(given, options)
+    show(report, talk(json_file))
+    write_json(json_file, report)
+    if csv_file is not None:
+        write_text(csv_file, csv_text(report))
+    if html is not None:
+        write_text(html, backtest_page(report))
+
+
+def replay(given: Given, options: Options) -> dict[str, Any]:
+    """Run with a progress display; the result as plain numbers."""
+    with RunProgress.started(given.scenario.name, options) as progress:
+        result = run_backtest(given.scenario, progress.watching(options), reference=given.reference)
+    return result.to_json()
+
+
+def show(report: Mapping[str, Any], console: Console) -> None:
+    """The table of strategies, and what it means, in words."""
+    console.print(rich_table(STRATEGY_HEADER, strategy_rows(report), str(report["scenario"]), STRATEGY_NAMES["ours"]))
+    for line in summary_lines(report):
+        console.print(line, markup=False)

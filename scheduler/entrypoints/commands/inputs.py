@@ -1,0 +1,172 @@
+"""What `plan` and `backtest` read: a scenario folder, or its parts one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scheduler.config.findings import Finding, warning
+from scheduler.config.jobs import read_jobs
+from scheduler.config.reference import reference_parameters, reference_site
+from scheduler.config.scenario import known_zone, load_scenario, scenario_from
+from scheduler.config.series import read_series
+from scheduler.domain.errors import Misconfigured
+from scheduler.domain.site import Site
+from scheduler.domain.time import Series, TimeGrid, utc
+from scheduler.domain.world import JobTruth, Scenario, WorldSeries
+from scheduler.entrypoints.console import report_findings
+from scheduler.simulate.generate import year_jobs
+from scheduler.units import H_PER_DAY, S_PER_DAY, S_PER_H
+
+# Peak of heat demand on the reference site per GPU when nobody says it: the two published weeks have 0.40 and 0.45.
+HEAT_PEAK_KW_PER_GPU = 0.4
+GPUS_PER_NODE = 8
+# Jobs go on after the period: so long must the series reach beyond it, else their last week is repeated.
+DRAIN = timedelta(days=14)
+WEEK_S = 7 * S_PER_DAY
+EXPECTED_TIME = "ISO 8601 with an offset, such as 2026-01-05T00:00Z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A scenario in parts, as given on the command line; the site is the reference site, scaled."""
+
+    series: Path | None = None
+    jobs: Path | None = None
+    generate_jobs: int | None = None
+    start: str | None = None
+    days: int | None = None
+    gpus: int | None = None
+    heat_peak_kw: float | None = None
+    time_zone: str | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """Options that were given."""
+        named = ("series", "jobs", "generate_jobs", "start", "days", "gpus", "heat_peak_kw", "time_zone")
+        return ["--" + name.replace("_", "-") for name in named if getattr(self, name) is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A scenario and the parameters of its site that a result echoes."""
+
+    scenario: Scenario
+    reference: dict[str, Any]
+
+
+def read_given(folder: Path | None, parts: Parts) -> Given:
+    """Read a scenario from a folder or from its parts; warnings go to standard error.
+
+    Raises:
+        Misconfigured: when both or neither is given, or anything in the files cannot be.
+    """
+    if folder is not None and parts.given:
+        raise Misconfigured(f"--scenario and {parts.given[0]} contradict", where="options", expected="a folder or its parts")
+    if folder is not None:
+        scenario, findings = load_scenario(folder)
+        report_findings(findings)
+        return Given(scenario=scenario, reference=reference_parameters())
+    if parts.series is None:
+        raise Misconfigured("nothing to replay", where="options", expected="--scenario DIR, or --series FILE with --jobs FILE")
+    return Given(scenario=from_parts(parts.series, parts), reference=reference_parameters())
+
+
+def from_parts(path: Path, parts: Parts) -> Scenario:
+    """A scenario on the reference site from a series file and a jobs file, or generated jobs."""
+    gpus = 256 if parts.gpus is None else parts.gpus
+    peak_kw = HEAT_PEAK_KW_PER_GPU * gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
+    series, findings = read_series(path, heat_peak_kw=peak_kw)
+    site = reference_site(
+        gpus=gpus,
+        gpus_per_node=GPUS_PER_NODE,
+        heat_peak_kw=peak_kw,
+        time_zone=zone_of(parts.time_zone),
+        name=path.stem,
+    )
+    start_utc = first_hour(series.price_eur_per_kwh.grid) if parts.start is None else instant(parts.start, "--start")
+    days = whole_days(series.price_eur_per_kwh.grid, start_utc) if parts.days is None else parts.days
+    jobs, more = jobs_of(parts, site, start_utc, days)
+    scenario, last = scenario_from(site, series, jobs, start_utc=start_utc, days=days, name=path.stem)
+    longer, told = with_drain(series, start_utc + timedelta(days=days) + DRAIN)
+    report_findings([*findings, *more, *last, *told])
+    return replace(scenario, series=longer)
+
+
+def jobs_of(parts: Parts, site: Site, start_utc: datetime, days: int) -> tuple[tuple[JobTruth, ...], list[Finding]]:
+    """Jobs from a file, or made up from a seed.
+
+    Raises:
+        Misconfigured: when both or neither is asked for.
+    """
+    if (parts.jobs is None) == (parts.generate_jobs is None):
+        raise Misconfigured("which jobs?", where="options", expected="--jobs FILE or --generate-jobs SEED, one of them")
+    if parts.jobs is not None:
+        return read_jobs(parts.jobs, site)
+    return year_jobs(site, days, parts.generate_jobs or 0, start_utc=start_utc), []
+
+
+def instant(text: str, option: str) -> datetime:
+    """An instant with its offset.
+
+    Raises:
+        Misconfigured: when it is none.
+    """
+    try:
+        return utc(text)
+    except ValueError as error:
+        raise Misconfigured(str(error), where=option, expected=EXPECTED_TIME) from None
+
+
+def zone_of(name: str | None) -> str:
+    """A time zone that exists; UTC by default.
+
+    Raises:
+        Misconfigured: when it does not exist.
+    """
+    try:
+        return "UTC" if name is None else known_zone(name)
+    except ValueError as error:
+        raise Misconfigured(str(error), where="--time-zone", expected="an IANA name, such as Europe/Copenhagen") from None
+
+
+def first_hour(grid: TimeGrid) -> datetime:
+    """First whole hour of a series."""
+    hours = -(-int(grid.start_utc.timestamp()) // int(S_PER_H))
+    return datetime.fromtimestamp(hours * S_PER_H, tz=UTC)
+
+
+def whole_days(grid: TimeGrid, start_utc: datetime) -> int:
+    """Whole days from an instant to the end of a series; at least one, so that a later check names what is missing."""
+    return max(1, int((grid.end_utc - start_utc).total_seconds() // S_PER_DAY))
+
+
+def with_drain(series: WorldSeries, until_utc: datetime) -> tuple[WorldSeries, list[Finding]]:
+    """Series that reach to `until_utc`: where a file ends earlier its last week is repeated, and that is said."""
+    grid = series.price_eur_per_kwh.grid
+    missing = -(-int((until_utc - grid.end_utc).total_seconds()) // grid.slot_s)
+    if missing <= 0:
+        return series, []
+    days = missing * grid.slot_h / H_PER_DAY
+    ends = f"the series end on {grid.end_utc:%Y-%m-%d %H:%M}Z"
+    text = f"{ends}; their last week is repeated for {days:g} days, so that the last jobs can end"
+    longer = WorldSeries(
+        price_eur_per_kwh=repeated(series.price_eur_per_kwh, missing),
+        carbon_g_per_kwh=repeated(series.carbon_g_per_kwh, missing),
+        outdoor_c=repeated(series.outdoor_c, missing),
+        heat_demand_kw=repeated(series.heat_demand_kw, missing),
+    )
+    return longer, [warning(series.price_eur_per_kwh.source, "start_utc", text)]
+
+
+def repeated(series: Series, more: int) -> Series:
+    """A series with `more` slots, each that of a week before."""
+    grid = series.grid
+    week = max(1, min(grid.slots, int(WEEK_S // grid.slot_s)))
+    tail = np.resize(series.values[-week:], more)
+    longer = TimeGrid(start_utc=grid.start_utc, slot_s=grid.slot_s, slots=grid.slots + more)
+    return replace(series, grid=longer, values=np.concatenate([series.values, tail]))

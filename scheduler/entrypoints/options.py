@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ScenarioDir = Annotated[Path | None, typer.Option("--scenario", help="Folder with series.csv, jobs.csv and scenario.json.")]
+SeriesFile = Annotated[Path | None, typer.Option("--series", help="series.csv, to give a scenario in parts.")]
+JobsFile = Annotated[Path | None, typer.Option("--jobs", help="jobs.csv (with --series).")]
+JobsSeed = Annotated[
+    int | None, typer.Option("--generate-jobs", min=0, metavar="SEED", help="Make jobs up (with --series, instead of --jobs).")
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="UTC", help="First instant, ISO 8601 with offset [default: that of the series]."),
+]
+Days = Annotated[int | None, typer.Option("--days", min=1, max=400, help="Days in which jobs arrive [default: all].")]
+Gpus = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs of the site (with --series) [default: 256].")]
+HeatPeak = Annotated[
+    float | None,
+    typer.Option("--heat-peak-kw", min=0.001, help="Peak of the heat demand, sizes the tank [default: 0.4 kW per GPU]."),
+]
+TimeZone = Annotated[
+    str | None, typer.Option("--time-zone", metavar="ZONE", help="Zone of gates and price days (with --series) [default: UTC].")
+]
+JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
+HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained page.")]
