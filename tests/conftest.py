@@ -1,1 +1,32 @@
-"""Makes `tests/` importable, so that test files may share small builders (`small_world`)."""
+"""Makes `tests/` importable, so that test files may share small builders (`small_world`); what many tests stand on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import postgres_server
+import pytest
+
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL server's first database; skips where there is none."""
+    given = os.environ.get(postgres_server.ENVIRONMENT)
+    if given:
+        yield given
+        return
+    if postgres_server.binary("initdb") is None or postgres_server.binary("postgres") is None:
+        pytest.skip(postgres_server.ABSENT)
+    with postgres_server.server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database of this test's own."""
+    with postgres_server.new_database(postgres, f"ledger-{os.getpid()}-{next(_NUMBERS)}") as url:
+        yield url

@@ -22,9 +22,10 @@ from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.cycle import Ports, run_cycle
 from scheduler.loop.deciders import InlineDecider
 from scheduler.ports import Decider, Ledger
+from scheduler.simulate.memory_ledger import MemoryLedger
 from scheduler.simulate.virtual_cluster import Command, VirtualCluster
 from scheduler.simulate.virtual_job import VirtualJob
-from scheduler.simulate.virtual_ports import MemoryLedger, MemoryPublisher, WorldActuator, WorldObserver, drive
+from scheduler.simulate.virtual_ports import MemoryPublisher, WorldActuator, WorldObserver, drive
 from scheduler.simulate.world import World
 
 Seconds = Callable[[], float]

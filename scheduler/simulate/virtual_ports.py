@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from scheduler.domain.action import Action, Applied, HoldJob, Outcome, ReleaseCap, SetCap, StartJob, StopJob, Superseded
 from scheduler.domain.decision import PlantSetpoint
-from scheduler.domain.ledger import CycleEntry, LedgerEntry
 from scheduler.domain.plan import Offer
 from scheduler.domain.snapshot import Snapshot
 from scheduler.simulate.virtual_cluster import Command
@@ -105,33 +104,3 @@ class MemoryPublisher:
             self.setpoints.setdefault(one.at_utc, {})[one.plug_id] = one
         self.sent += 1
         return (f"virtual-{self.sent}",)
-
-
-class MemoryLedger:
-    """A ledger in memory: append-only, idempotent by id."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.booked: dict[str, LedgerEntry] = {}
-        self.cycles: dict[str, CycleEntry] = {}
-
-    async def append(self, entries: Sequence[LedgerEntry]) -> int:
-        """Append what is not there yet."""
-        new = [entry for entry in entries if entry.entry_id not in self.booked]
-        self.booked.update((entry.entry_id, entry) for entry in new)
-        return len(new)
-
-    async def append_cycle(self, entry: CycleEntry) -> None:
-        """Append one cycle; a repeat changes nothing."""
-        self.cycles.setdefault(entry.cycle_id, entry)
-
-    async def entries(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
-        """Latest revision of each slot in [start, end), in time order."""
-        latest: dict[datetime, LedgerEntry] = {}
-        for entry in self.booked.values():
-            if entry.plug_id != plug_id or not start_utc <= entry.start_utc < end_utc:
-                continue
-            known = latest.get(entry.start_utc)
-            if known is None or entry.revision > known.revision:
-                latest[entry.start_utc] = entry
-        return tuple(latest[at] for at in sorted(latest))

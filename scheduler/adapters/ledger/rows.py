@@ -8,18 +8,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scheduler.domain.errors import Permanent
 from scheduler.domain.ledger import CycleEntry, LedgerEntry, Quality
 
 
 def entry_row(entry: LedgerEntry) -> dict[str, Any]:
-    """Columns of an entry; JSON refuses NaN, since "not known" is None."""
+    """Columns of an entry that was found well-formed."""
     row = asdict(entry)
+    row["start_utc"] = in_utc(entry.start_utc)
     row["quality"] = entry.quality.value
-    try:
-        row["eur_json"] = json.dumps(row.pop("eur"), sort_keys=True, allow_nan=False)
-    except ValueError as error:
-        raise Permanent(f"ledger entry {entry.entry_id}: a money term is not a number") from error
+    row["eur_json"] = json.dumps(row.pop("eur"), sort_keys=True, allow_nan=False)
     return row
 
 
@@ -34,7 +31,7 @@ def entry_of(row: Mapping[Any, Any]) -> LedgerEntry:
 
 def cycle_row(entry: CycleEntry) -> dict[str, Any]:
     """Columns of a cycle."""
-    return asdict(entry)
+    return {**asdict(entry), "at_utc": in_utc(entry.at_utc)}
 
 
 def cycle_of(row: Mapping[Any, Any]) -> CycleEntry:
@@ -44,6 +41,11 @@ def cycle_of(row: Mapping[Any, Any]) -> CycleEntry:
     return CycleEntry(**values)
 
 
+def in_utc(at: datetime) -> datetime:
+    """The same instant in UTC: SQLite writes an instant down as it reads and forgets the zone."""
+    return at.astimezone(UTC)
+
+
 def aware(at: datetime) -> datetime:
-    """SQLite forgets the zone; everything in the ledger is UTC."""
+    """An instant as it was read, with its zone again: everything in the ledger is UTC."""
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

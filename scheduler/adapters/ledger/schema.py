@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, DateTime, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
 metadata = MetaData()
 
 entry_table = Table(
     "ledger_entry",
     metadata,
-    Column("entry_id", String(120), primary_key=True),
-    Column("plug_id", String(253), nullable=False),
+    Column("entry_id", Text, primary_key=True),
+    Column("plug_id", Text, nullable=False),
     Column("start_utc", DateTime(timezone=True), nullable=False),
     Column("duration_s", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("plan_id", String(120), nullable=False),
-    Column("quality", String(20), nullable=False),
+    Column("plan_id", Text, nullable=False),
+    Column("quality", Text, nullable=False),
     Column("it_energy_kwh", Float),
     Column("facility_energy_kwh", Float),
     Column("heat_captured_kwh", Float),
@@ -34,11 +34,11 @@ entry_table = Table(
 cycle_table = Table(
     "ledger_cycle",
     metadata,
-    Column("cycle_id", String(120), primary_key=True),
+    Column("cycle_id", Text, primary_key=True),
     Column("at_utc", DateTime(timezone=True), nullable=False),
-    Column("plan_id", String(120), nullable=False),
-    Column("input_digest", String(80), nullable=False),
-    Column("status", String(20), nullable=False),
+    Column("plan_id", Text, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("status", Text, nullable=False),
     Column("objective_eur", Float, nullable=False),
     Column("bound_eur", Float, nullable=False),
     Column("rolling_gap", Float, nullable=False),

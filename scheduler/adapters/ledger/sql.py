@@ -7,27 +7,27 @@ and writing it again adds nothing, since ids are unique. Rows cannot be changed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from scheduler.adapters.ledger.migrate import upgrade
-from scheduler.adapters.ledger.rows import cycle_of, cycle_row, entry_of, entry_row
+from scheduler.adapters.ledger.rows import cycle_of, cycle_row, entry_of, entry_row, in_utc
 from scheduler.adapters.ledger.schema import cycle_table, entry_table
-from scheduler.adapters.ledger.slots import refuse_overlap
+from scheduler.core.accounting.slots import LONGEST_SLOT, malformed_cycle, refusal
 from scheduler.domain.errors import Misconfigured, Permanent, Retryable
 from scheduler.domain.ledger import CycleEntry, LedgerEntry
 
+T = TypeVar("T")
 BUSY_TIMEOUT_S = 30
-# The longest slot that may stand in the ledger; how far an overlap must be looked for.
-LONGEST_SLOT = timedelta(days=1)
 EXPECTED_URL = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 
@@ -43,6 +43,8 @@ def ledger_url(text: str) -> URL:
         raise Misconfigured("not a database URL", where="ledger", expected=EXPECTED_URL) from None
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
         raise Misconfigured(f"{url.get_backend_name()} is not supported", where="ledger", expected=EXPECTED_URL)
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise Misconfigured("a ledger in memory would be forgotten", where="ledger", expected=EXPECTED_URL)
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
@@ -50,7 +52,7 @@ def engine_for(url: URL) -> Engine:
     """An engine whose SQLite files survive a power cut: write-ahead log, full sync."""
     if url.get_backend_name() == "sqlite":
         name = url.database or ""
-        if name and name != ":memory:" and not Path(name).parent.is_dir():
+        if not Path(name).parent.is_dir():
             raise Misconfigured(
                 f"{Path(name).parent} is not a directory", where=f"ledger {name}", expected="an existing directory"
             )
@@ -71,6 +73,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # Without it REPLACE deletes rows behind the back of the triggers that refuse it.
+    connection.execute("PRAGMA recursive_triggers=ON")
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -81,18 +85,23 @@ def _begin_immediate(connection: Connection) -> None:
 class SqlLedger:
     """Append-only ledger behind `scheduler.ports.Ledger`; opening it brings the schema up to date."""
 
-    def __init__(self, url_text: str) -> None:
+    def __init__(self, url_text: str, *, inline: bool = False) -> None:
         """Open or create.
 
+        Args:
+            url_text: a database URL or the path of an SQLite file.
+            inline: answer in the calling thread, for callers without an event loop (a simulation, a command).
+
         Raises:
-            Misconfigured: when the database cannot be reached or written.
+            Misconfigured: when the database cannot be reached or written, or is something else.
         """
         url = ledger_url(url_text)
-        self._engine = engine_for(url)
-        self._insert = sqlite.insert if url.get_backend_name() == "sqlite" else postgresql.insert
+        self._engine, self._inline = engine_for(url), inline
+        self._postgres = url.get_backend_name() == "postgresql"
+        self._insert = postgresql.insert if self._postgres else sqlite.insert
         try:
             upgrade(self._engine)
-        except OperationalError as error:
+        except DBAPIError as error:
             where = f"ledger {url.render_as_string(hide_password=True)}"
             raise Misconfigured(
                 str(error.orig).strip().splitlines()[0], where=where, expected="a database we may write"
@@ -102,48 +111,75 @@ class SqlLedger:
         """Give connections back."""
         self._engine.dispose()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """One transaction; a database that is busy or away is worth another try."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise Retryable(f"ledger: {error.orig}") from error
+
     def append_now(self, entries: Sequence[LedgerEntry]) -> int:
         """Append entries that are not there yet, in one transaction; returns how many were new.
 
         Raises:
-            Permanent: on overlapping slots, or when a slot's revision is there under another id.
+            Permanent: on a malformed entry, overlapping slots, or when a slot's revision is there under another id.
             Retryable: when the database is busy or away.
         """
         if not entries:
             return 0
         try:
-            with self._engine.begin() as connection:
-                refuse_overlap(entries, self._neighbours(connection, entries))
-                rows = [entry_row(entry) for entry in entries]
-                statement = self._insert(entry_table).on_conflict_do_nothing(index_elements=["entry_id"])
-                return sum(connection.execute(statement, row).rowcount for row in rows)
-        except IntegrityError:
-            raise Permanent("ledger: a slot's revision is already there under another id") from None
-        except OperationalError as error:
-            raise Retryable(f"ledger: {error.orig}") from error
+            with self._transaction() as connection:
+                if self._postgres:  # one writer at a time, as SQLite has it anyway: overlaps are judged on what is there
+                    connection.execute(text("LOCK TABLE ledger_entry IN SHARE ROW EXCLUSIVE MODE"))
+                new = self._new(connection, entries)
+                wrong = refusal(new, self._neighbours(connection, new))
+                if wrong:
+                    raise Permanent(wrong)
+                if new:
+                    connection.execute(insert(entry_table), [entry_row(entry) for entry in new])
+                return len(new)
+        except IntegrityError as error:
+            raise Permanent(f"ledger: refused by the database: {error.orig}") from error
+
+    def _new(self, connection: Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+        """Entries whose id is not there; of equal ids in a batch the first."""
+        first = {entry.entry_id: entry for entry in reversed(entries)}
+        there = set(connection.scalars(select(entry_table.c.entry_id).where(entry_table.c.entry_id.in_(first))))
+        return [entry for name, entry in reversed(first.items()) if name not in there]
 
     def _neighbours(self, connection: Connection, entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-        """Entries near enough to overlap the new ones."""
+        """Entries near enough to overlap the new ones; none when a new one has no place in time."""
+        if not entries or any(entry.start_utc.utcoffset() is None for entry in entries):
+            return []
         first = min(entry.start_utc for entry in entries) - LONGEST_SLOT
         after = max(entry.start_utc for entry in entries) + LONGEST_SLOT
         table = entry_table.c
         plugs = {entry.plug_id for entry in entries}
-        query = select(entry_table).where(table.plug_id.in_(plugs), table.start_utc >= first, table.start_utc < after)
+        query = select(entry_table).where(
+            table.plug_id.in_(plugs), table.start_utc >= in_utc(first), table.start_utc < in_utc(after)
+        )
         return [entry_of(row) for row in connection.execute(query).mappings()]
 
     def append_cycle_now(self, entry: CycleEntry) -> None:
-        """Append one cycle; a repeat changes nothing."""
+        """Append one cycle; a repeat changes nothing.
+
+        Raises:
+            Permanent: on a malformed entry.
+            Retryable: when the database is busy or away.
+        """
+        wrong = malformed_cycle(entry)
+        if wrong:
+            raise Permanent(f"ledger cycle {entry.cycle_id}: {wrong}")
         statement = self._insert(cycle_table).on_conflict_do_nothing(index_elements=["cycle_id"])
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(statement, cycle_row(entry))
-        except OperationalError as error:
-            raise Retryable(f"ledger: {error.orig}") from error
+        with self._transaction() as connection:
+            connection.execute(statement, cycle_row(entry))
 
     def entries_now(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
         """Latest revision of each slot in [start, end), in time order."""
         table = entry_table.c
-        wanted = (table.plug_id == plug_id, table.start_utc >= start_utc, table.start_utc < end_utc)
+        wanted = (table.plug_id == plug_id, table.start_utc >= in_utc(start_utc), table.start_utc < in_utc(end_utc))
         latest = (
             select(table.start_utc, func.max(table.revision).label("revision"))
             .where(*wanted)
@@ -152,30 +188,36 @@ class SqlLedger:
         )
         match = (table.start_utc == latest.c.start_utc) & (table.revision == latest.c.revision)
         query = select(entry_table).join(latest, match).where(table.plug_id == plug_id).order_by(table.start_utc)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return tuple(entry_of(row) for row in connection.execute(query).mappings())
 
     def cycles_now(self, start_utc: datetime, end_utc: datetime) -> tuple[CycleEntry, ...]:
         """Cycles in [start, end), in time order."""
         table = cycle_table.c
         query = (
-            select(cycle_table).where(table.at_utc >= start_utc, table.at_utc < end_utc).order_by(table.at_utc, table.cycle_id)
+            select(cycle_table)
+            .where(table.at_utc >= in_utc(start_utc), table.at_utc < in_utc(end_utc))
+            .order_by(table.at_utc, table.cycle_id)
         )
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return tuple(cycle_of(row) for row in connection.execute(query).mappings())
 
     async def append(self, entries: Sequence[LedgerEntry]) -> int:
         """`append_now` on a thread."""
-        return await asyncio.to_thread(self.append_now, entries)
+        return await self._run(lambda: self.append_now(entries))
 
     async def append_cycle(self, entry: CycleEntry) -> None:
         """`append_cycle_now` on a thread."""
-        await asyncio.to_thread(self.append_cycle_now, entry)
+        await self._run(lambda: self.append_cycle_now(entry))
 
     async def entries(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
         """`entries_now` on a thread."""
-        return await asyncio.to_thread(self.entries_now, plug_id, start_utc, end_utc)
+        return await self._run(lambda: self.entries_now(plug_id, start_utc, end_utc))
 
     async def cycles(self, start_utc: datetime, end_utc: datetime) -> tuple[CycleEntry, ...]:
         """`cycles_now` on a thread."""
-        return await asyncio.to_thread(self.cycles_now, start_utc, end_utc)
+        return await self._run(lambda: self.cycles_now(start_utc, end_utc))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Here or on a thread."""
+        return work() if self._inline else await asyncio.to_thread(work)

@@ -29,13 +29,13 @@ def upgrade() -> None:
     """Create tables, indices and the triggers that refuse change."""
     op.create_table(
         "ledger_entry",
-        sa.Column("entry_id", sa.String(120), primary_key=True),
-        sa.Column("plug_id", sa.String(253), nullable=False),
+        sa.Column("entry_id", sa.Text, primary_key=True),
+        sa.Column("plug_id", sa.Text, nullable=False),
         sa.Column("start_utc", sa.DateTime(timezone=True), nullable=False),
         sa.Column("duration_s", sa.Integer, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
-        sa.Column("plan_id", sa.String(120), nullable=False),
-        sa.Column("quality", sa.String(20), nullable=False),
+        sa.Column("plan_id", sa.Text, nullable=False),
+        sa.Column("quality", sa.Text, nullable=False),
         *(sa.Column(name, sa.Float) for name in NUMBERS),
         sa.Column("eur_json", sa.Text, nullable=False),
         sa.UniqueConstraint("plug_id", "start_utc", "revision", name="one_entry_per_slot_and_revision"),
@@ -43,11 +43,11 @@ def upgrade() -> None:
     op.create_index("ledger_entry_by_time", "ledger_entry", ["plug_id", "start_utc"])
     op.create_table(
         "ledger_cycle",
-        sa.Column("cycle_id", sa.String(120), primary_key=True),
+        sa.Column("cycle_id", sa.Text, primary_key=True),
         sa.Column("at_utc", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("plan_id", sa.String(120), nullable=False),
-        sa.Column("input_digest", sa.String(80), nullable=False),
-        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("plan_id", sa.Text, nullable=False),
+        sa.Column("input_digest", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
         *(sa.Column(name, sa.Float, nullable=False) for name in ("objective_eur", "bound_eur", "rolling_gap", "solve_s")),
         *(sa.Column(name, sa.Integer, nullable=False) for name in ("started", "held", "stopped", "capped")),
         sa.Column("degraded_reason", sa.Text, nullable=False),
@@ -57,22 +57,50 @@ def upgrade() -> None:
 
 
 def refuse_change() -> None:
-    """UPDATE and DELETE raise, whoever asks."""
-    postgres = op.get_bind().dialect.name == "postgresql"
-    if postgres:
-        op.execute(
-            "CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
-        )
+    """What stands in the ledger stays, whoever asks."""
+    if op.get_bind().dialect.name == "postgresql":
+        refuse_in_postgresql()
+    else:
+        refuse_in_sqlite()
+
+
+def refuse_in_postgresql() -> None:
+    """UPDATE, DELETE and TRUNCATE raise."""
+    op.execute(
+        "CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+    )
+    for table in TABLES:
+        for verb in ("UPDATE", "DELETE", "TRUNCATE"):
+            each = "STATEMENT" if verb == "TRUNCATE" else "ROW"
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                f"FOR EACH {each} EXECUTE FUNCTION ledger_is_append_only()"
+            )
+
+
+def refuse_in_sqlite() -> None:
+    """UPDATE and DELETE raise; INSERT OR REPLACE, which would delete unseen by them, adds nothing or raises."""
     for table in TABLES:
         for verb in ("UPDATE", "DELETE"):
-            name = f"{table}_no_{verb.lower()}"
-            if postgres:
-                op.execute(
-                    f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION ledger_is_append_only()"
-                )
-            else:
-                op.execute(
-                    f"CREATE TRIGGER {name} BEFORE {verb} ON {table} "
-                    "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-                )
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            )
+    same_slot = "plug_id = NEW.plug_id AND start_utc = NEW.start_utc AND revision = NEW.revision"
+    before_insert("ledger_cycle", "repeat", "cycle_id = NEW.cycle_id", "RAISE(IGNORE)")
+    before_insert("ledger_entry", "repeat", "entry_id = NEW.entry_id", "RAISE(IGNORE)")
+    before_insert(
+        "ledger_entry",
+        "replace",
+        f"entry_id <> NEW.entry_id AND {same_slot}",
+        "RAISE(ABORT, 'this revision of the slot is there under another id')",
+    )
+
+
+def before_insert(table: str, name: str, there: str, then: str) -> None:
+    """An SQLite trigger on rows that meet others."""
+    op.execute(
+        f"CREATE TRIGGER {table}_no_{name} BEFORE INSERT ON {table} "
+        f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {there}) BEGIN SELECT {then}; END"
+    )
