@@ -154,8 +154,25 @@ class DemandSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThermalMass:
+    """Heat that a customer stores by himself (digester, pool, greenhouse): a lumped mass between two temperatures.
+
+    max_k_per_day: fastest allowed change, up or down, over any day.
+    """
+
+    kwh_per_k: float
+    min_c: float
+    max_c: float
+    max_k_per_day: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Offtake:
-    """One customer's contract on one plug; a lower priority number is served first."""
+    """One customer's contract on one plug; a lower priority number is served first.
+
+    supply_curve: (outdoor, supply) temperatures in degC, rising in outdoor, linear in between; empty when the customer takes
+    what the plug supplies all year.
+    """
 
     offtake_id: str
     plug_id: str
@@ -168,6 +185,8 @@ class Offtake:
     firm: FirmRule | None = None
     interruptible: bool = True
     critical: bool = False
+    supply_curve: tuple[tuple[float, float], ...] = ()
+    thermal_mass: ThermalMass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
