@@ -80,7 +80,8 @@ class Snapshot:
     """Everything seen at `observed_utc`. `history.price` may reach into the future: the published day ahead.
 
     `plant_forecast_kw` is the plant's own demand forecast by offtake (wins when fresh); `available_gpus` is what each pool
-    has now (failures taken off). `sequence` counts snapshots of this operator.
+    has now (failures taken off). `sequence` counts snapshots of this operator. `intake_ends_utc`: from here on no new work is
+    taken, as everybody knows (a planned closing, the end of a backtest's window); None: no end in sight.
     """
 
     observed_utc: datetime
@@ -93,6 +94,7 @@ class Snapshot:
     plant_forecast_kw: dict[str, Series] = field(default_factory=dict)
     freshness: tuple[Freshness, ...] = ()
     peak_kw: float = 0.0
+    intake_ends_utc: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -77,6 +77,7 @@ class VirtualObserver:
                 Freshness(source="price", age_s=0.0, max_age_s=86400.0),
                 Freshness(source="heat_demand", age_s=0.0, max_age_s=86400.0),
             ),
+            intake_ends_utc=scenario.start_utc + timedelta(days=scenario.days),
             peak_kw=max(record.it_kw, default=0.0) * (1.0 + scenario.site.overhead_fraction_of_it),
         )
 

@@ -6,6 +6,7 @@ median (a plan's sale, or for a rule the pattern of its own last days) and of ho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -40,11 +41,15 @@ class Hour:
 
 
 class PromiseBook:
-    """Commitments of a run and the experience that they are made from."""
+    """Commitments of a run and the experience that they are made from.
 
-    def __init__(self, site: Site, start_utc: datetime, slot_s: int) -> None:
+    Firm products are sold for hours inside the window only: everybody knows that the work ends with it.
+    """
+
+    def __init__(self, site: Site, window_utc: tuple[datetime, datetime], slot_s: int) -> None:
         """Begin without promises and without experience."""
-        self.site, self.start_utc, self.slot_s = site, start_utc, slot_s
+        self.site, self.slot_s = site, slot_s
+        start_utc, self.end_utc = window_utc
         self.records = {one.offtake_id: OwnHeatRecord() for one in site.offtakes}
         self.commitments: list[Commitment] = []
         self.answered_utc = start_utc - timedelta(seconds=1)
@@ -55,10 +60,14 @@ class PromiseBook:
             (offtake, gate)
             for offtake in self.site.offtakes
             if offtake.firm is not None
-            for gate in gates_between(offtake.firm, self.site.time_zone, self.answered_utc, now_utc)
+            for gate in self._inside(gates_between(offtake.firm, self.site.time_zone, self.answered_utc, now_utc))
         ]
         self.answered_utc = now_utc
         return found
+
+    def _inside(self, gates: Sequence[Gate]) -> list[Gate]:
+        """Gates with the delivery hours that end inside the window."""
+        return [replace(gate, hours=tuple(hour for hour in gate.hours if hour[1] <= self.end_utc)) for gate in gates]
 
     def answer(self, offtake: Offtake, gate: Gate, snapshot: Snapshot, sold: Series, plan: Plan | None) -> None:
         """Promise for the hours of one gate; `sold` is what the strategy has sold to this offtake so far."""

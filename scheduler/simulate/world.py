@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -81,7 +81,7 @@ class World:
             demand_kw={one.offtake_id: [] for one in self.site.offtakes},
         )
         self.observer = VirtualObserver(scenario, slot_s, knowledge)
-        self.promises = PromiseBook(self.site, scenario.start_utc, slot_s)
+        self.promises = PromiseBook(self.site, (scenario.start_utc, scenario.start_utc + timedelta(days=scenario.days)), slot_s)
 
     @property
     def now_utc(self) -> datetime:

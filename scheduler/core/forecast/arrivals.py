@@ -130,11 +130,12 @@ def expected_arrivals(
     works: dict[str, Work],
     model: DurationModel,
     grid: TimeGrid,
+    open_slots: int | None = None,
 ) -> dict[str, FloatArray]:
     """Mean GPUs busy per class and slot with jobs not submitted yet.
 
     arrived_gpu_h: hourly sums of declared GPU-hours of the past by class, each (n,); local covers these n hours and the
-    horizon, which begins at index n. A class never seen gives zeros.
+    horizon, which begins at index n. A class never seen gives zeros. Nothing arrives after `open_slots`, if that is given.
     """
     count = len(next(iter(arrived_gpu_h.values()))) if arrived_gpu_h else 0
     total = sum((np.asarray(v) for v in arrived_gpu_h.values()), np.zeros(count))
@@ -152,6 +153,6 @@ def expected_arrivals(
         own = works.get(job_class.name)
         work = own if own is not None and len(own.gpu_h) >= MIN_JOBS_OF_CLASS else works[ALL_CLASSES]
         ratio = model.mean_ratio.get(job_class.name, model.mean_ratio[ALL_CLASSES])
-        rate = level_of(past) * ratio * relative
+        rate = level_of(past) * ratio * relative * (True if open_slots is None else np.arange(grid.slots) < open_slots)
         out[job_class.name] = busy_gpus(rate, kernel_of(work, grid.slots, grid.slot_h), grid.slot_h)
     return out

@@ -183,4 +183,6 @@ def arrivals(site: Site, snapshot: Snapshot, where: Frame, durations: DurationMo
         for name, series in past.arrived_gpu_h.items()
     }
     works = seen_work(past.finished, snapshot.jobs, durations)
-    return expected_arrivals(site, sums, where.local, works, durations, where.grid)
+    ends_utc = snapshot.intake_ends_utc
+    open_slots = None if ends_utc is None else where.grid.slot_of(ends_utc)
+    return expected_arrivals(site, sums, where.local, works, durations, where.grid, open_slots)

@@ -19,7 +19,7 @@ from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
 
-COARSE, FINE = 4, 32
+COARSE, FINE = 4, 16
 JOB_GROUPS = 6
 # A kWh of draw and a GPU-hour are of different size in EUR; this makes both prices move alike (optimisation.md 6).
 DRAW_WEIGHT = 2.0

@@ -29,7 +29,7 @@ from scheduler.domain.settings import SolveBudget
 from scheduler.domain.time import FloatArray
 
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
-SMALL = 160
+SMALL = 320
 PER_JOB = 6
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
@@ -161,7 +161,6 @@ class _Solve:
                 break
             assert solved.prices is not None
             added = master.add(pricing.columns(solved.prices, PER_JOB, solved.job_eur))
-            added += master.add(pricing.columns(_mix(best, solved.prices), 2))
             best = _mix(best, solved.prices)
             if not added:
                 break
@@ -170,6 +169,9 @@ class _Solve:
         assert solved.prices is not None
         for one in (solved.prices, _mix(best, solved.prices)):
             self._raise_bound(one)
+            assert self.bound is not None
+            if solved.objective_eur - self.bound.eur < 0.25 * self.budget.target_gap * self._size(solved.objective_eur):
+                break
         self.watch.stage("bound")
         return master, solved
 
