@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from scheduler.core.forecast.own_heat import OwnHeatRecord, ratio_quantile
+from scheduler.core.planning.plant_rows import outdoor_path
 from scheduler.core.publishing.firm import firm_capability_kw
+from scheduler.core.thermal.supply import mean_outdoor_c, supply_on_curve_c, within_band_c
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Offer, Plan, PlanStatus
 from scheduler.domain.settings import Mode, Settings
@@ -85,7 +87,7 @@ def offer_of(
         firm_kw=np.zeros(grid.slots) if let_go else np.minimum(promised_kw, max_kw),
         min_kw=np.zeros(grid.slots),
         max_kw=max_kw,
-        supply_c=np.full(grid.slots, supply_c(plug)),
+        supply_c=supply_path_c(offtake, plug, snapshot, outlook, grid),
         return_max_c=plug.return_max_c,
         shortfall_probability=shortfall_probability(owed_kw, p10_kw, p50_kw, p90_kw),
         boiler_request_kw=boiler_request_kw(
@@ -154,6 +156,16 @@ def boiler_request_kw(grid: TimeGrid, p50_kw: FloatArray, firm_kw: FloatArray, l
     near = slice(0, max(1, int(BOILER_LEAD_S // grid.slot_s)))
     missing_kw = np.maximum(0.0, firm_kw - p50_kw) if let_go_kw is None else np.maximum(firm_kw, let_go_kw)
     return float(missing_kw[near].max(initial=0.0))
+
+
+def supply_path_c(offtake: Offtake, plug: Plug, snapshot: Snapshot, outlook: Outlook, grid: TimeGrid) -> FloatArray:
+    """Supply temperature in each slot of `grid`: the customer's curve as far as the plug reaches, else what it gives."""
+    if not offtake.supply_curve:
+        return np.full(grid.slots, supply_c(plug))
+    path = outdoor_path(snapshot, outlook)
+    known = np.full(outlook.grid.slots, np.nan) if path is None else mean_outdoor_c(path.values, path.grid.slot_h)
+    asked = supply_on_curve_c(offtake.supply_curve, known[-outlook.grid.slots :])
+    return resampled(within_band_c(plug, asked), outlook.grid, grid)
 
 
 def supply_c(plug: Plug) -> float:

@@ -34,7 +34,7 @@ def supply_on_curve_c(curve: Curve, outdoor_c: FloatArray) -> FloatArray:
     """
     outdoor, supply = np.asarray(curve, dtype=np.float64).T
     found = np.interp(outdoor_c, outdoor, supply)
-    return np.where(np.isfinite(outdoor_c), found, supply.max())
+    return np.asarray(np.where(np.isfinite(outdoor_c), found, supply.max()))
 
 
 def mean_outdoor_c(outdoor_c: FloatArray, slot_h: float, mean_h: float = MEAN_H) -> FloatArray:

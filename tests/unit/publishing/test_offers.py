@@ -10,7 +10,7 @@ from forecast_world import NOW, grid, site, snapshot
 from scheduler.core.forecast.outlook import outlook
 from scheduler.core.forecast.own_heat import OwnHeatRecord, PastMedian
 from scheduler.core.publishing.firm import gate_of_day
-from scheduler.core.publishing.offers import firm_on_slots, offers_of, shortfall_probability
+from scheduler.core.publishing.offers import firm_on_slots, offers_of, shortfall_probability, supply_c
 from scheduler.core.publishing.promises import promises_of, replayed_record
 from scheduler.core.publishing.setpoints import setpoints_of
 from scheduler.domain.contract import FirmRule
@@ -65,6 +65,23 @@ def promise(firm_kw: float, start_h: int, hours: int = 1) -> Commitment:
 def offer(settings: Settings = ADVISE, made: Plan | None = None, **changes: object) -> Offer:
     where, view = site(firm=RULE), snapshot(**changes)  # type: ignore[arg-type]  # fields of a snapshot
     return offers_of(where, view, outlook(where, view, settings, grid()), made or plan(), settings)[0]
+
+
+def test_the_supply_temperature_follows_the_customer_s_curve() -> None:
+    where, view = site(firm=RULE), snapshot()
+    assert set(offer().supply_c.tolist()) == {supply_c(where.plugs[0])}
+    curve = ((-100.0, 70.0), (100.0, 50.0))  # one K colder outdoors, a tenth of a K hotter
+    asked = replace(where, offtakes=(replace(where.offtakes[0], supply_curve=curve),))
+    ahead = outlook(asked, view, ADVISE, grid())
+    [found] = offers_of(asked, view, ahead, plan(), ADVISE)
+    assert np.ptp(found.supply_c) > 0.0
+    # The mean of the last days stands between the extremes of what was and will be.
+    seen = np.concatenate([view.history.outdoor.values[-48:], ahead.outdoor_c])
+    assert 60.0 - seen.max() / 10.0 <= found.supply_c.min() <= found.supply_c.max() <= 60.0 - seen.min() / 10.0
+    unknown = replace(view.history.outdoor, values=np.full_like(view.history.outdoor.values, np.nan))
+    blind = replace(view, history=replace(view.history, outdoor=unknown))
+    [careful] = offers_of(asked, blind, replace(ahead, outdoor_c=np.full(192, np.nan)), plan(), ADVISE)
+    assert set(careful.supply_c.tolist()) == {70.0}
 
 
 def test_nothing_is_offered_in_observe() -> None:
