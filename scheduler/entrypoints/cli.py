@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import scheduler
-from scheduler.entrypoints.commands import backtest, plan
+from scheduler.entrypoints.commands import backtest, demo, plan
 
 app = typer.Typer(
     name="heat-dispatch",
@@ -35,6 +35,7 @@ def root(
     """Run a GPU cluster as a dispatchable heat plant: plan jobs, power caps and heat sales with one model."""
 
 
+app.command(name="demo", help=demo.HELP)(demo.demo)
 app.command(name="plan", help=plan.HELP)(plan.plan)
 app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
 

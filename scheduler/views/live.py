@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.views.style import STRATEGY_NAMES
+
 BLOCKS = " ▁▂▃▄▅▆▇█"
 WIDTH = 56
 
@@ -46,6 +48,7 @@ class LiveRun:
     busy: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))
     tank: deque[float] = field(default_factory=lambda: deque(maxlen=WIDTH))
     said: deque[str] = field(default_factory=lambda: deque(maxlen=4))
+    others: str = ""
 
     def update(self, numbers: Mapping[str, Any]) -> None:
         """Take one cycle."""
@@ -57,6 +60,11 @@ class LiveRun:
         self.tank.append(float(numbers["tank_kwh"]))
         if numbers.get("says"):
             self.said.append(f"{numbers['at']}  {numbers['says']}")
+
+    def finish(self, key: str, count: int, total: int) -> None:
+        """A run is over, ours or another strategy's."""
+        told = f"{STRATEGY_NAMES.get(key, key)} done, {count} of {total} runs"
+        self.others = told if count < total else "all runs done; seeking what no policy can beat"
 
     def __rich__(self) -> RenderableType:
         """Draw."""
@@ -82,4 +90,16 @@ class LiveRun:
         table.add_row("jobs", f"{now['running']} run, {now['waiting']} wait", f"{now['capped']} capped")
         bar = ProgressBar(total=max(1, int(now["total"])), completed=int(now["done"]), width=WIDTH + 36)
         words = Text("\n".join(self.said), style="dim", overflow="ellipsis", no_wrap=True)
-        return Panel(Group(Text(str(now["at"])), table, bar, words), title=self.title, title_align="left")
+        parts: list[RenderableType] = [Text(str(now["at"])), table, bar, words]
+        if self.others:
+            parts.append(Text(self.others, style="bold"))
+        return Panel(Group(*parts), title=self.title, title_align="left")
+
+
+def plain_line(numbers: Mapping[str, Any]) -> str:
+    """One cycle in one line, for a pipe."""
+    return (
+        f"{numbers['at']}  {numbers['price_eur_per_mwh']:,.0f} EUR/MWh, heat {numbers['sold_kw']:,.0f} of "
+        f"{numbers['demand_kw']:,.0f} kW, {numbers['gpus_busy']} of {numbers['gpus']} GPUs busy, "
+        f"{numbers['running']} jobs run, {numbers['waiting']} wait"
+    )

@@ -9,7 +9,7 @@ from scheduler.units import KWH_PER_MWH
 from scheduler.views import plots
 from scheduler.views.page import Html, cards, escape, figure, heading, page, paragraph, table
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES
-from scheduler.views.tables import STRATEGY_HEADER, count, money, percent, strategy_rows, term_rows
+from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, count, money, percent, strategy_rows, term_rows
 
 
 def backtest_page(report: Mapping[str, Any]) -> str:
@@ -51,6 +51,7 @@ def costs(report: Mapping[str, Any]) -> list[Html]:
     return [
         heading("What it cost"),
         table(STRATEGY_HEADER, rows, marks),
+        paragraph(STRATEGY_CAPTION + "."),
         figure("costs", plots.cost_bars(report["strategies"], bound_eur)),
         table(header, terms, {len(terms) - 1: "total"}),
         paragraph(

@@ -22,8 +22,20 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.1f} %"
 
 
+STRATEGY_HEADER = ("strategy", "total", "cash", "shadow", "saved", "MWh", "wait h", "misses", "short")
+STRATEGY_CAPTION = (
+    "EUR over the whole run; saved: share of FIFO's total; MWh of heat sold; mean wait; deadlines missed; kWh promised and not "
+    "delivered"
+)
+
+
+def euros(value_eur: float) -> str:
+    """EUR in a column: tenths, or whole euros from 10,000 on."""
+    return f"{value_eur:,.0f}" if abs(value_eur) >= 10_000.0 else f"{value_eur:,.1f}"
+
+
 def strategy_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """One row per strategy: total, cash, shadow, against FIFO, heat, waiting, misses, shortfall; the bound last."""
+    """One row per strategy: total, cash, shadow, saved against FIFO, heat, waiting, misses, shortfall; the bound last."""
     strategies = report["strategies"]
     fifo = strategies.get("fifo", {}).get("cost_eur", {}).get("total")
     rows = []
@@ -36,12 +48,12 @@ def strategy_rows(report: Mapping[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 label,
-                money(cost["total"]),
-                money(cost["cash"]),
-                money(cost["shadow"]),
+                euros(cost["total"]),
+                euros(cost["cash"]),
+                euros(cost["shadow"]),
                 percent(saved),
-                f"{one['heat_sold_kwh'] / KWH_PER_MWH:,.2f}",
-                f"{jobs['wait_h_mean']:.2f}",
+                f"{one['heat_sold_kwh'] / KWH_PER_MWH:,.1f}",
+                f"{jobs['wait_h_mean']:.1f}",
                 f"{jobs['deadline_misses']}",
                 f"{one['firm']['shortfall_kwh']:,.0f}",
             ]
@@ -49,11 +61,8 @@ def strategy_rows(report: Mapping[str, Any]) -> list[list[str]]:
     bound = (report.get("bound") or {}).get("cost_eur")
     if bound is not None:
         share = None if not fifo else (fifo - bound) / abs(fifo)
-        rows.append(["no policy below", money(bound), "", "", percent(share), "", "", "", ""])
+        rows.append(["no policy below", euros(bound), "", "", percent(share), "", "", "", ""])
     return rows
-
-
-STRATEGY_HEADER = ("strategy", "total EUR", "cash EUR", "shadow EUR", "below FIFO", "heat MWh", "wait h", "misses", "short kWh")
 
 
 def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -68,9 +77,12 @@ def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "") -> Table:
+def rich_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "", caption: str = ""
+) -> Table:
     """A terminal table: first column left, numbers right, the column "in words" left and folded; row `strong` in bold."""
     table = Table(title=title or None, title_justify="left", header_style="dim", box=None, pad_edge=False)
+    table.caption, table.caption_justify = caption or None, "left"
     for index, name in enumerate(header):
         words = name == "in words"
         table.add_column(name, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")

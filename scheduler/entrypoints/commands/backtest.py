@@ -32,7 +32,7 @@ from scheduler.simulate.backtest import backtest as run_backtest
 from scheduler.units import S_PER_MIN
 from scheduler.views.report import backtest_page
 from scheduler.views.style import STRATEGY_NAMES
-from scheduler.views.tables import STRATEGY_HEADER, csv_text, rich_table, strategy_rows, summary_lines
+from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, csv_text, rich_table, strategy_rows, summary_lines
 
 HELP = """Replay history in closed loop and say, term by term, what it would have cost.
 
@@ -100,6 +100,8 @@ def replay(given: Given, options: Options) -> dict[str, Any]:
 
 def show(report: Mapping[str, Any], console: Console) -> None:
     """The table of strategies, and what it means, in words."""
-    console.print(rich_table(STRATEGY_HEADER, strategy_rows(report), str(report["scenario"]), STRATEGY_NAMES["ours"]))
+    title, ours = str(report["scenario"]), STRATEGY_NAMES["ours"]
+    console.print(rich_table(STRATEGY_HEADER, strategy_rows(report), title, ours, STRATEGY_CAPTION))
+    console.print()
     for line in summary_lines(report):
         console.print(line, markup=False)

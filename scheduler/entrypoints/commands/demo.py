@@ -1,0 +1,188 @@
+"""`heat-dispatch demo`: a virtual cluster runs as a heat plant for a winter week, by the loop that the operator runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from scheduler.adapters.ledger.sql import SqlLedger
+from scheduler.core.planning.bound.problem import BoundBudget
+from scheduler.core.publishing.message import Envelope, heat_schedule
+from scheduler.domain.decision import Decision
+from scheduler.domain.ledger import CycleEntry, LedgerEntry
+from scheduler.domain.plan import Offer
+from scheduler.domain.settings import Settings, SolveBudget
+from scheduler.domain.site import Site
+from scheduler.domain.snapshot import Snapshot
+from scheduler.domain.time import utc
+from scheduler.domain.world import Scenario
+from scheduler.entrypoints.commands.backtest import show
+from scheduler.entrypoints.commands.plan import described
+from scheduler.entrypoints.console import friendly, talk, write_json, write_text
+from scheduler.entrypoints.options import JsonFile
+from scheduler.simulate.backtest import Options, backtest
+from scheduler.simulate.bookkeeping import slot_entries
+from scheduler.simulate.generate import demo_scenario
+from scheduler.simulate.planned import Planned
+from scheduler.simulate.world import World
+from scheduler.units import S_PER_DAY
+from scheduler.views.live import LiveRun, plain_line
+from scheduler.views.report import backtest_page, plan_page
+
+HELP = """Run a virtual cluster of 256 GPUs as a heat plant for a winter week and compare it with what others would have done.
+
+Weather, prices, heat demand and jobs are generated from `--seed`; the loop is the one that the operator runs. In the end the
+output folder holds report.html, plan.html, plan.json, schedule.json (the message to the heat plant) and ledger.db.
+
+**Example**
+
+    heat-dispatch demo --output demo-output --days 7 --seed 1
+"""
+
+# A Monday at midnight in Copenhagen.
+START_UTC = utc("2026-01-11T23:00:00+00:00")
+LEDGER_FILE = "ledger.db"
+# Smaller than the operator's budget: a week of plans is to be had while one watches.
+DEMO_BUDGET = SolveBudget(bundle_steps=60, master_rounds=2, mip_nodes=40, dive_batches=30, target_gap=0.01)
+DEMO_BOUND = BoundBudget(rounds=20)
+
+
+class DirectLedger:
+    """The SQL ledger for a loop that never waits: writes on this thread."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        """Write to `ledger`."""
+        self.ledger = ledger
+
+    async def append(self, entries: Sequence[LedgerEntry]) -> int:
+        """Append what is not there yet."""
+        return self.ledger.append_now(entries)
+
+    async def append_cycle(self, entry: CycleEntry) -> None:
+        """Append one cycle."""
+        self.ledger.append_cycle_now(entry)
+
+    async def entries(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
+        """Latest revision of each slot in [start, end)."""
+        return self.ledger.entries_now(plug_id, start_utc, end_utc)
+
+
+@dataclass(slots=True)
+class Witness:
+    """Books the meters after every cycle and keeps the last plan of the period, with what it was made from."""
+
+    ledger: SqlLedger
+    period_s: float
+    booked: int = 0
+    snapshot: Snapshot | None = None
+    decision: Decision | None = None
+    settings: Settings = field(default_factory=Settings)
+    offers: tuple[Offer, ...] = ()
+
+    def step(self, world: World, steering: Planned) -> None:
+        """One cycle is over."""
+        slots = range(self.booked, world.record.slots)
+        self.ledger.append_now(slot_entries(world, slots, steering.memory.last))
+        self.booked = world.record.slots
+        if world.clock.now_s <= self.period_s:
+            self.snapshot, self.decision = steering.memory.snapshot, steering.decision
+            self.settings, self.offers = steering.settings, steering.publisher.offers
+
+
+@friendly
+def demo(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = Path("demo-output"),
+    days: Annotated[int, typer.Option(min=1, max=28, help="Days in which jobs arrive.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another week.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 2,
+    json_file: JsonFile = None,
+) -> None:
+    """Run a virtual GPU cluster as a heat plant."""
+    console = talk(json_file)
+    scenario = demo_scenario(seed, START_UTC, days)
+    output.mkdir(parents=True, exist_ok=True)
+    remove_old(output)
+    console.print(
+        f"{scenario.site.gpus} GPUs, {len(scenario.jobs)} jobs, {days} days from {START_UTC:%Y-%m-%d %H:%M}Z; everything is "
+        f"generated from seed {seed}.",
+        soft_wrap=True,
+    )
+    ledger = SqlLedger(f"sqlite:///{output / LEDGER_FILE}")
+    witness = Witness(ledger=ledger, period_s=days * S_PER_DAY)
+    try:
+        report = run(scenario, witness, console, workers)
+    finally:
+        ledger.close()
+    show(report, console)
+    write_outputs(output, report, scenario.site, witness)
+    write_json(json_file, report)
+    console.print(f"\nOpen {output / 'report.html'} (needs no network); the ledger is {output / LEDGER_FILE}.", soft_wrap=True)
+
+
+def remove_old(output: Path) -> None:
+    """A ledger only ever grows; the demonstration begins a new one."""
+    for name in (LEDGER_FILE, f"{LEDGER_FILE}-wal", f"{LEDGER_FILE}-shm"):
+        (output / name).unlink(missing_ok=True)
+
+
+def run(scenario: Scenario, witness: Witness, console: Console, workers: int) -> dict[str, Any]:
+    """Every strategy on the scenario; ours is watched live."""
+    view = LiveRun(title=f"{scenario.site.gpus} GPUs as a heat plant, re-planned every hour")
+    with Live(view, console=console, transient=True, refresh_per_second=8) if console.is_terminal else nullcontext():
+        teller = view.update if console.is_terminal else DailyLine(console)
+        options = Options(
+            settings=Settings(budget=DEMO_BUDGET),
+            ablation=False,
+            bound_budget=DEMO_BOUND,
+            workers=workers,
+            clock_s=time.perf_counter,
+            on_cycle=teller,
+            on_step=witness.step,
+            on_done=lambda key, count, total: view.finish(key, count, total),
+            ledger=DirectLedger(witness.ledger),
+        )
+        return backtest(scenario, options).to_json()
+
+
+class DailyLine:
+    """Says one line a day where there is no terminal to draw on."""
+
+    def __init__(self, console: Console) -> None:
+        """Speak on `console`."""
+        self.console = console
+        self.day = -1
+
+    def __call__(self, numbers: Mapping[str, Any]) -> None:
+        """Take one cycle."""
+        day = int(numbers["done"] // S_PER_DAY)
+        if day != self.day and numbers["done"] < numbers["total"]:
+            self.day = day
+            self.console.print(plain_line(numbers), soft_wrap=True, markup=False)
+
+
+def write_outputs(output: Path, report: Mapping[str, Any], site: Site, witness: Witness) -> None:
+    """The report, the last plan of the period, and what it told the heat plant."""
+    write_text(output / "report.html", backtest_page(report))
+    if witness.snapshot is None or witness.decision is None:
+        return
+    plan = described(site, witness.snapshot, witness.settings, witness.decision)
+    write_json(str(output / "plan.json"), plan)
+    write_text(output / "plan.html", plan_page(plan))
+    for name, offer in schedule_files(site, witness.offers):
+        envelope = Envelope(site_id=site.name, meter_point_id=f"{offer.offtake_id}-meter", sequence=witness.snapshot.sequence)
+        write_json(str(output / name), heat_schedule(offer, envelope))
+
+
+def schedule_files(site: Site, offers: Sequence[Offer]) -> list[tuple[str, Offer]]:
+    """File name of each customer's message: schedule.json is that of the one with firm heat."""
+    firm = {offtake.offtake_id for offtake in site.offtakes if offtake.firm is not None}
+    return [("schedule.json" if one.offtake_id in firm else f"schedule-{one.offtake_id}.json", one) for one in offers]
