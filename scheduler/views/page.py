@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,13 @@ h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:34px 0 6px}.lead{color
 p{max-width:82ch}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:12px;margin:18px 0}
 .card,.panel{background:#fff;border:1px solid var(--line);border-radius:8px}
-.card{padding:12px 14px}.card b{display:block;font-size:23px;line-height:1.25;font-variant-numeric:tabular-nums}
+.card{padding:12px 14px}
+.card b{display:block;font-size:22px;line-height:1.3;white-space:nowrap;font-variant-numeric:tabular-nums}
 .card span{color:var(--muted);font-size:13px}.panel{padding:12px 14px;margin:14px 0;overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:14px}
 th,td{padding:6px 9px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{color:var(--muted);font-weight:600}tr.strong td{font-weight:650}
-tr.total td{border-top:2px solid var(--ink);font-weight:650}td.text{white-space:normal;text-align:left}
+tr.total td{border-top:2px solid var(--ink);font-weight:650}th.text,td.text{white-space:normal;text-align:left}
 .note{color:var(--muted);font-size:13.5px}.ok{color:var(--ok)}.bad{color:var(--bad)}
 footer{margin-top:40px;color:var(--muted);font-size:13px}
 @media print{body{background:#fff}.panel{break-inside:avoid}}
@@ -60,11 +61,19 @@ def cards(items: Iterable[tuple[str, str]]) -> Html:
     return Html(text=f'<div class="cards">{inner}</div>')
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], marks: Mapping[int, str] | None = None) -> Html:
-    """A table; `marks` gives a CSS class by row index."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    marks: Mapping[int, str] | None = None,
+    words: Collection[int] = (),
+) -> Html:
+    """A table; `marks` gives a CSS class by row index, `words` the columns that hold sentences."""
+    kinds = [' class="text"' if index in words else "" for index in range(len(header))]
+    head = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(kinds, header, strict=True))
     body = "".join(
-        f'<tr class="{(marks or {}).get(index, "")}">' + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        f'<tr class="{(marks or {}).get(index, "")}">'
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>"
         for index, row in enumerate(rows)
     )
     return Html(text=f'<div class="panel"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')

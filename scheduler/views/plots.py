@@ -90,10 +90,15 @@ def cost_bars(strategies: Mapping[str, Mapping[str, Any]], bound_eur: float | No
         line = {"color": HEAT, "dash": "dot", "width": 2}
         spec["shapes"] = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": bound_eur, "y1": bound_eur, "line": line}]
         spec["annotations"] = [
-            {"xref": "paper", "x": 1.0, "y": bound_eur, "text": f"no policy can be below {bound_eur:,.0f}", "showarrow": False,
-             "yanchor": "top", "xanchor": "right", "bgcolor": "rgba(255,255,255,0.8)", "font": {"color": HEAT, "size": 12}}
+            {"xref": "paper", "yref": "paper", "x": 1.0, "y": 1.0, "text": f"dotted: no policy below {bound_eur:,.0f} EUR",
+             "showarrow": False, "yanchor": "bottom", "xanchor": "right", "font": {"color": HEAT, "size": 12}}
         ]  # fmt: skip
     return {"data": data, "layout": spec}
+
+
+def unless_zero(values: Values) -> Values:
+    """Values with gaps for zeros: a promise that was not made is no promise of nothing."""
+    return [value or None for value in values]
 
 
 def closed_loop(series: Mapping[str, Any], first: str, second: str) -> Figure:
@@ -111,7 +116,7 @@ def closed_loop(series: Mapping[str, Any], first: str, second: str) -> Figure:
         area("Heat demand", x, series["demand_kw"], DEMAND, yaxis="y2", opacity=0.7),
         step_line(f"Heat sold, {name_b}", x, b["sold_kw"], colour_b, yaxis="y2"),
         step_line(f"Heat sold, {name_a}", x, a["sold_kw"], HEAT, yaxis="y2"),
-        step_line(f"Promised, {name_a}", x, a["promised_kw"], FIRM, yaxis="y2"),
+        step_line(f"Promised, {name_a}", x, unless_zero(a["promised_kw"]), FIRM, yaxis="y2"),
         step_line(f"IT power, {name_b}", x, b["it_kw"], colour_b, yaxis="y3", showlegend=False),
         step_line(f"IT power, {name_a}", x, a["it_kw"], GPU, yaxis="y3"),
         step_line(f"Tank, {name_a}", x, a["tank_kwh"], TANK, yaxis="y4"),
@@ -124,11 +129,11 @@ def bars(title: str, labels: Sequence[str], values: Values, unit: str, colour: s
     """Horizontal bars with their values written out."""
     text = ["" if value is None else f"{value:,.3g} {unit}" for value in values]
     trace = {
-        "type": "bar", "orientation": "h", "x": list(values), "y": list(labels), "text": text, "textposition": "auto",
-        "marker": {"color": colour}, "hoverinfo": "none",
+        "type": "bar", "orientation": "h", "x": list(values), "y": list(labels), "text": text, "textposition": "outside",
+        "cliponaxis": False, "marker": {"color": colour}, "hoverinfo": "none",
     }  # fmt: skip
     spec = layout(title, height=90 + 38 * len(labels), hovermode=False, showlegend=False)
-    spec["margin"] = {"l": 190, "r": 30, "t": 44, "b": 30}
+    spec["margin"] = {"l": 190, "r": 80, "t": 44, "b": 30}
     spec["yaxis"] = {"autorange": "reversed", "automargin": True}
     return {"data": [trace], "layout": spec}
 
@@ -140,7 +145,7 @@ def plan_panes(plan: Mapping[str, Any]) -> Figure:
         step_line("All-in price", x, plan["price_eur_per_mwh"], PRICE, yaxis="y"),
         area("Heat demand (median)", x, plan["demand_kw"], DEMAND, yaxis="y2", opacity=0.7),
         step_line("Heat sold", x, plan["sold_kw"], HEAT, yaxis="y2"),
-        step_line("Firm", x, plan["firm_kw"], FIRM, yaxis="y2"),
+        step_line("Firm", x, unless_zero(plan["firm_kw"]), FIRM, yaxis="y2"),
         step_line("IT power", x, plan["it_kw"], GPU, yaxis="y3"),
         step_line("Tank level", x, plan["tank_kwh"], TANK, yaxis="y4"),
     ]
@@ -181,4 +186,4 @@ def gantt(rows: Sequence[Mapping[str, Any]], limit: int = 60) -> Figure:
 
 def job_label(row: Mapping[str, Any]) -> str:
     """What names a job on an axis."""
-    return f"{row['job_id']} ({row['gpus']} GPU, {row['class_name']})"
+    return f"{row['job_id']} ({row['gpus']} GPU, {row['class_name'] or 'expected'})"

@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduler.units import KWH_PER_MWH
 from scheduler.views import plots
-from scheduler.views.page import Html, cards, escape, figure, heading, page, paragraph, table
+from scheduler.views.page import Html, cards, figure, heading, page, paragraph, table
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES
 from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, count, money, percent, strategy_rows, term_rows
 
@@ -30,10 +30,10 @@ def backtest_cards(report: Mapping[str, Any]) -> Html:
     items: list[tuple[str, str]] = []
     if "ours" in strategies:
         ours = strategies["ours"]
-        items.append((f"{money(ours['cost_eur']['total'])} EUR", "total cost, heat-dispatch"))
+        items.append((f"{ours['cost_eur']['total']:,.0f} EUR", "total cost, heat-dispatch"))
         if "fifo" in strategies:
             fifo = strategies["fifo"]
-            items.append((f"{money(fifo['cost_eur']['cash'] - ours['cost_eur']['cash'])} EUR", "saved in cash against FIFO"))
+            items.append((f"{fifo['cost_eur']['cash'] - ours['cost_eur']['cash']:,.0f} EUR", "saved in cash against FIFO"))
         items.append((percent(report.get("value_captured")), "of what perfect foresight could save"))
         items.append((f"{ours['heat_sold_kwh'] / KWH_PER_MWH:,.1f} MWh", "heat sold"))
         items.append((str(ours["jobs"]["deadline_misses"]), "deadlines missed"))
@@ -73,9 +73,8 @@ def run(report: Mapping[str, Any]) -> list[Html]:
 def levers(report: Mapping[str, Any]) -> list[Html]:
     """What each lever is worth, and what binds."""
     parts: list[Html] = []
-    ablation = report.get("ablation")
-    if ablation:
-        values = [ablation.get(f"{key}_eur") for key in LEVER_NAMES]
+    values = [(report.get("ablation") or {}).get(f"{key}_eur") for key in LEVER_NAMES]
+    if any(value is not None for value in values):
         parts.append(
             heading("What each lever is worth", "Extra cost of the same run without it; negative: it did not pay here.")
         )
@@ -133,23 +132,23 @@ def plan_page(plan: Mapping[str, Any]) -> str:
     """A self-contained page from the JSON of `heat-dispatch plan`."""
     report = plan["report"]
     items = [
-        (f"{money(report['objective_eur'])} EUR", "objective over the horizon"),
+        (f"{report['objective_eur']:,.0f} EUR", "expected over the horizon"),
         (percent(report["rolling_gap"]), "proven rolling gap"),
         (str(plan["counts"]["start"]), "jobs start in the first hour"),
         (str(plan["counts"]["hold"]), "jobs wait"),
         (str(plan["counts"]["capped"]), "jobs capped"),
     ]
-    terms = [[name.replace("_", " "), money(value)] for name, value in plan["cost_eur"].items()]
+    terms = [[name.replace("_", " "), money(value)] for name, value in plan["cost_eur"].items() if abs(value) >= 0.005]
     waits: list[list[object]] = [
-        [one["job_id"], one["reason"], str(one["start_utc"] or "–")[:16], str(one["latest_start_utc"] or "–")[:16],
-         money(one["saves_eur"]), Html(text=f'<span style="white-space:normal">{escape(one["text"])}</span>')]
+        [one["job_id"], one["reason"], stamp(one["start_utc"]), stamp(one["latest_start_utc"]), money(one["saves_eur"]),
+         one["text"]]
         for one in plan["explanations"]
     ]  # fmt: skip
     parts = [cards(items), figure("plan", plots.plan_panes(plan["series"])), figure("gantt", plots.gantt(plan["jobs"]))]
     if waits:
         parts += [
             heading("Why jobs wait"),
-            table(("job", "reason", "planned start", "at the latest", "saves EUR", "in words"), waits),
+            table(("job", "reason", "planned start", "at the latest", "saves EUR", "in words"), waits, words=(5,)),
         ]
     if plan.get("slacks"):
         slacks = [[one["name"], f"{one['amount']:,.2f} {one['unit']}", money(one["cost_eur"])] for one in plan["slacks"]]
@@ -157,6 +156,12 @@ def plan_page(plan: Mapping[str, Any]) -> str:
             heading("Wishes that cannot be met", "Priced, so that a plan always exists."),
             table(("", "amount", "EUR"), slacks),
         ]
-    parts += [heading("Cost by term"), table(("EUR", ""), terms)]
+    lead = "Expected cost over the horizon; revenue is negative, terms that are zero are left out."
+    parts += [heading("Cost by term", lead), table(("term", "EUR"), terms)]
     lead = f"Plan {plan['plan_id']} from {plan['start_utc']}, status {plan['status']}. " + (plan.get("degraded_reason") or "")
     return page("Plan", lead, parts, f"input {plan['input_digest'][:16]} · {report['method']}")
+
+
+def stamp(at_utc: str | None) -> str:
+    """An instant to the minute; a dash for none."""
+    return "–" if at_utc is None else at_utc[:16].replace("T", " ")

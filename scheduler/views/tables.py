@@ -100,7 +100,8 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
             f"Plans: {report['cycles']}, {solver['p50_s']:.2f} s each (median; 95 % under {solver['p95_s']:.2f} s), "
             f"proven gap {percent(solver.get('rolling_gap_p95'))} (95 % quantile), {solver.get('degraded_cycles')} degraded."
         )
-    lines.append(f"Checks: {invariants.get('checked', 0):,} identities, {count(invariants.get('violations'))} violated.")
+    if invariants:
+        lines.append(f"Checks: {invariants['checked']:,} identities, {count(invariants['violations'])} violated.")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -9,18 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from scheduler.domain.plan import RunOption
 from scheduler.domain.problem import PlanJob, PowerPoint
 from scheduler.domain.time import TimeGrid, utc
 from scheduler.views import plots
-from scheduler.views.live import LiveRun, sparkline
+from scheduler.views.live import LiveRun, plain_line, sparkline
 from scheduler.views.page import library, page, table
 from scheduler.views.plan_report import segments
 from scheduler.views.report import backtest_page
 from scheduler.views.style import STRATEGY_NAMES
-from scheduler.views.tables import STRATEGY_HEADER, rich_table, strategy_rows, term_rows
+from scheduler.views.tables import (
+    STRATEGY_CAPTION,
+    STRATEGY_HEADER,
+    csv_text,
+    rich_table,
+    strategy_rows,
+    summary_lines,
+    term_rows,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sample_report import sample_report
@@ -64,18 +73,58 @@ def test_rows_follow_the_report() -> None:
     rows = strategy_rows(report)
     assert [row[0] for row in rows[:-1]] == list(STRATEGY_NAMES.values())
     # FIFO's total is 900 + 50 + 20 = 970; ours is index 6: 840 + 50 + 20 = 910, so (970 - 910) / 970 = 6.2 % below.
-    assert rows[-2][1] == "910.00"
+    assert rows[-2][1] == "910.0"
     assert rows[-2][4] == "6.2 %"
     header, terms = term_rows(report)
     assert header[0] == "EUR"
     assert terms[-1][0] == "Total"
 
 
-def test_a_terminal_table_fits_a_hundred_columns() -> None:
-    console = Console(width=110, file=open("/dev/null", "w", encoding="utf-8"), record=True)  # noqa: SIM115, PTH123 - record only
-    console.print(rich_table(STRATEGY_HEADER, strategy_rows(sample_report())))
-    assert "heat-dispatch" in console.export_text()
-    console.file.close()
+def printed(what: RenderableType, width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(what)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_terminal_table_fits_eighty_columns() -> None:
+    text = printed(rich_table(STRATEGY_HEADER, strategy_rows(sample_report()), caption=STRATEGY_CAPTION), 80)
+    lines = [line for line in text.splitlines() if line.startswith("heat-dispatch")]
+    assert len(lines) == 1
+    assert lines[0].split()[1:4] == ["910.0", "890.0", "20.0"]
+    assert "…" not in text
+
+
+def test_brackets_in_a_name_are_no_markup() -> None:
+    assert "[red]job[/]" in printed(rich_table(("job",), [["[red]job[/]"]]), 80)
+
+
+def test_a_report_in_words() -> None:
+    report = sample_report()
+    text = "\n".join(summary_lines(report))
+    assert "83.0 % of what perfect foresight could have saved" in text
+    assert "820.00 EUR" in text
+    assert "shifting 31.50" in text
+    # 850 as it was, 840 with known arrivals: 10 EUR less.
+    assert "known arrivals 10.00" in text
+    bare = {"bound": {"cost_eur": None}, "ablation": {"plant_eur": None}, "cycles": 0}
+    assert summary_lines(bare) == []
+
+
+def test_csv_has_a_line_per_strategy_and_term() -> None:
+    report = sample_report()
+    lines = csv_text(report).splitlines()
+    assert lines[0] == "strategy,term,eur"
+    assert "ours,total,910.000000" in lines
+    assert lines[-1] == "bound,total,820.000000"
+    assert len(lines) == 2 + sum(len(one["cost_eur"]) for one in report["strategies"].values())
+
+
+def test_levers_that_were_not_measured_are_not_drawn() -> None:
+    report = sample_report()
+    report["ablation"] = dict.fromkeys(report["ablation"])
+    assert "What each lever is worth" not in backtest_page(report)
+    assert "What each lever is worth" in backtest_page(sample_report())
 
 
 @pytest.mark.parametrize(("values", "expected"), [([], ""), ([1.0, 1.0], "▁▁"), ([0.0, 4.0, 8.0], " ▄█")])
@@ -88,12 +137,12 @@ def test_live_panel_draws_what_it_was_told() -> None:
     numbers = {"price_eur_per_mwh": 41.0, "demand_kw": 90.0, "sold_kw": 80.0, "tank_kwh": 12.0, "gpus_busy": 100, "gpus": 256}
     words = {"at": "Mon 05:00", "done": 3, "total": 9, "running": 2, "waiting": 4, "capped": 7, "says": "3 wait"}
     live.update(numbers | words)
-    console = Console(width=120, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - record only
-    console.print(live)
-    text = console.export_text()
-    console.file.close()
+    live.finish("fifo", 1, 3)
+    text = printed(live, 120)
     assert "100 of 256" in text
     assert "3 wait" in text
+    assert "FIFO done, 1 of 3 runs" in text
+    assert plain_line(numbers | words).startswith("Mon 05:00  41 EUR/MWh, heat 80 of 90 kW, 100 of 256 GPUs busy")
 
 
 def test_segments_of_a_modulated_run() -> None:
