@@ -127,9 +127,17 @@ class Master:
             self.columns = join([self.columns, new])
         return new.count
 
-    def solve(self, *, grown: bool = False) -> Solved:
-        """Solve the LP; `grown` says that columns were added since the last solve."""
+    def solve(self, *, grown: bool = False, barrier: bool = False) -> Solved:
+        """Solve the LP.
+
+        Args:
+            grown: columns were added since the last solve.
+            barrier: by interior point and crossover from scratch, faster than simplex when thousands of columns are new.
+        """
         self._lp.option("simplex_strategy", PRIMAL_SIMPLEX if grown else DUAL_SIMPLEX)
+        self._lp.option("solver", "ipm" if barrier else "simplex")
+        if barrier:
+            self._lp.solver.clearSolver()
         objective = self._lp.solve()
         values = self._lp.values
         rows, frame = self.frame.rows, self.frame.frame
@@ -162,6 +170,7 @@ class Master:
     def try_solve(self) -> Solved | None:
         """Solve after bounds moved; None when nothing satisfies them."""
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
+        self._lp.option("solver", "simplex")
         return self.solve() if self._lp.run() else None
 
     def bound_columns(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:

@@ -22,6 +22,8 @@ OVERDUE_WAITING = 10.0
 OVERDUE_EUR_PER_GPU_H = 1.0
 # Starts after the end of a hold are offered on every second, then fourth slot: they are a last resort.
 OVERDUE_EVERY = 4
+# Slots from which on every second and every fourth start is enough to look for prices.
+THIN_FROM = (16, 64)
 
 
 # Stands in when there is no job, so that tables are never empty.
@@ -148,6 +150,26 @@ def pairs_of(table: JobTable, frame: Frame) -> Pairs:
         fixed_eur=fixed,
         first=np.searchsorted(job, np.arange(table.count + 1)),
     )
+
+
+def thinned(pairs: Pairs) -> tuple[Pairs, IntArray]:
+    """Fewer starts where a slot matters less, to look for prices: all, every second, every fourth; a job keeps its first.
+
+    Returns the pairs and where they are among the given ones.
+    """
+    start = pairs.start
+    keep = (start < THIN_FROM[0]) | ((start < THIN_FROM[1]) & (start % 2 == 0)) | (start % 4 == 0)
+    keep[pairs.first[:-1][pairs.first[1:] > pairs.first[:-1]]] = True
+    index = np.nonzero(keep)[0]
+    job = pairs.job[index]
+    few = Pairs(
+        job=job,
+        start=start[index],
+        work=pairs.work[index],
+        fixed_eur=pairs.fixed_eur[index],
+        first=np.searchsorted(job, np.arange(len(pairs.first))),
+    )
+    return few, index
 
 
 def draw_table_kw(problem: PlanProblem, table: JobTable) -> tuple[FloatArray, FloatArray]:

@@ -8,6 +8,7 @@ columns are written on a fine one; the bound itself is computed over all profile
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,15 @@ import numpy as np
 from scheduler.core.planning.aggregate import AggregateLp, Envelope, Prices, envelope_of
 from scheduler.core.planning.columns import Columns, Picks, join, write_columns
 from scheduler.core.planning.lower_bound import job_bounds
+from scheduler.core.planning.options import thinned
 from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
 
 COARSE, FINE = 4, 16
 JOB_GROUPS = 6
+# Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
+RECENT = 8
 # A kWh of draw and a GPU-hour are of different size in EUR; this makes both prices move alike (optimisation.md 6).
 DRAW_WEIGHT = 2.0
 # Starts of a column: every slot of the first hour by itself, then ever longer stretches.
@@ -47,6 +51,8 @@ class Pricing:
         self.envelope: Envelope = envelope_of(problem)
         self.plant = AggregateLp(problem, self.frame, self.envelope)
         self.shape = (len(problem.pools), self.frame.steps)
+        self._few, self._few_at = thinned(self.oracle.pairs)
+        self.recent: deque[Columns] = deque(maxlen=RECENT)
         self._group = np.arange(self.table.count) % JOB_GROUPS
         root = np.sqrt(self.frame.hours)
         self._scale = np.concatenate([np.tile(1.0 / root, self.shape[0]), np.tile(DRAW_WEIGHT / root, self.shape[0])])
@@ -69,7 +75,7 @@ class Pricing:
     def evaluate(self, vector: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Dual function by component (job groups, plant) and its gradients, for the bundle."""
         prices = self.prices(vector)
-        priced = self.oracle.price(self.oracle.profiles(prices, COARSE))
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE), self._few)
         pair, cost = self.oracle.best(priced)
         placed = cost < self.unplaced
         values = np.bincount(self._group, weights=np.where(placed, cost, self.unplaced), minlength=JOB_GROUPS)
@@ -85,7 +91,9 @@ class Pricing:
         size = self.shape[0] * self.shape[1]
         if len(pair) == 0:
             return np.zeros((JOB_GROUPS, 2 * size))
-        columns = write_columns(self.oracle, priced.profiles, _picks(priced, pair))
+        picks = Picks(pair=self._few_at[pair], pool=priced.pool[pair], multiplier=priced.multiplier[pair])
+        columns = write_columns(self.oracle, priced.profiles, picks)
+        self.recent.append(columns)
         owner = columns.owner
         at = (self._group[columns.job[owner]] * self.shape[0] + columns.pool[owner]) * self.shape[1] + columns.load_step
         gpus = np.bincount(at, weights=columns.load_gpus, minlength=JOB_GROUPS * size)
@@ -147,8 +155,3 @@ class Pricing:
         job = pairs.job[pair][order]
         rank = np.arange(len(job)) - np.searchsorted(job, job)
         return np.sort(pair[order][rank < per_job])
-
-
-def _picks(priced: Priced, pair: IntArray) -> Picks:
-    """The best pool and profile of some pairs."""
-    return Picks(pair=pair, pool=priced.pool[pair], multiplier=priced.multiplier[pair])

@@ -31,6 +31,7 @@ from scheduler.domain.time import FloatArray
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
 PER_JOB = 6
+FEW_PER_JOB = 3
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -152,8 +153,10 @@ class _Solve:
         pricing = self.pricing
         frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
         self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
-        master = Master(frame, join([self.incumbent, pricing.columns(prices, PER_JOB)]))
-        solved = master.solve()
+        many = pricing.table.count > SMALL
+        first = [self.incumbent, pricing.columns(prices, FEW_PER_JOB if many else PER_JOB)]
+        master = Master(frame, join([*first, *pricing.recent]))
+        solved = master.solve(barrier=many)
         self.watch.stage("lp")
         best = prices
         for _ in range(self.budget.master_rounds):
@@ -164,7 +167,7 @@ class _Solve:
             best = _mix(best, solved.prices)
             if not added:
                 break
-            solved = master.solve(grown=True)
+            solved = master.solve(grown=True, barrier=many)
             self.watch.stage("lp")
         assert solved.prices is not None
         for one in (solved.prices, _mix(best, solved.prices)):
