@@ -28,3 +28,5 @@ TimeZone = Annotated[
 ]
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained page.")]
+CycleMinutes = Annotated[int, typer.Option("--cycle-minutes", min=15, max=240, help="Minutes between plans.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Runs side by side.")]

@@ -55,15 +55,16 @@ HOUR = (
 )  # fmt: skip
 
 
-def demo_scenario(seed: int, start_utc: datetime, days: int = 7) -> Scenario:
-    """The demonstration: 256 GPUs in two halls on one cooling loop, a town and a swimming bath that take heat, generated weeks.
+def demo_scenario(seed: int, start_utc: datetime, days: int = 7, gpus: int = 256) -> Scenario:
+    """The demonstration: GPUs in two halls on one cooling loop, a town and a swimming bath that take heat, generated weeks.
 
     Args:
         seed: the same seed makes the same scenario, on every machine.
         start_utc: first instant, on a whole hour.
         days: days in which jobs arrive.
+        gpus: GPUs of the site, in whole nodes of eight.
     """
-    return on_generated_series(demo_site(), seed, start_utc, days)
+    return on_generated_series(demo_site(gpus), seed, start_utc, days)
 
 
 def weeks(count: int, *, seed: int = 0, gpus: int = 32, days: int = 7) -> Iterator[Scenario]:

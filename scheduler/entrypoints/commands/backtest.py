@@ -14,6 +14,7 @@ from scheduler.core.planning.bound.problem import BoundBudget
 from scheduler.entrypoints.commands.inputs import Given, Parts, read_given
 from scheduler.entrypoints.console import friendly, talk, write_json, write_text
 from scheduler.entrypoints.options import (
+    CycleMinutes,
     Days,
     Gpus,
     HeatPeak,
@@ -25,6 +26,7 @@ from scheduler.entrypoints.options import (
     SeriesFile,
     Start,
     TimeZone,
+    Workers,
 )
 from scheduler.entrypoints.progress import RunProgress
 from scheduler.simulate.backtest import Options
@@ -61,10 +63,10 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
     json_file: JsonFile = None,
     html: HtmlFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the costs by strategy and term.")] = None,
-    cycle_minutes: Annotated[int, typer.Option(min=15, max=240, help="Minutes between plans.")] = 60,
+    cycle_minutes: CycleMinutes = 60,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what each lever is worth (four runs less).")] = False,
     knowledge: Annotated[bool, typer.Option("--knowledge", help="Measure what limits the rest (five runs more).")] = False,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 2,
+    workers: Workers = 2,
     bound_rounds: Annotated[int, typer.Option(min=0, help="Rounds that tighten the bound; 0 leaves it out.")] = 60,
 ) -> None:
     """Replay history in closed loop."""

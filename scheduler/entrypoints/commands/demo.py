@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +28,13 @@ from scheduler.domain.world import Scenario
 from scheduler.entrypoints.commands.backtest import show
 from scheduler.entrypoints.commands.plan import described
 from scheduler.entrypoints.console import friendly, talk, write_json, write_text
-from scheduler.entrypoints.options import JsonFile
+from scheduler.entrypoints.options import CycleMinutes, JsonFile, Workers
 from scheduler.simulate.backtest import Options, backtest
 from scheduler.simulate.bookkeeping import slot_entries
 from scheduler.simulate.generate import demo_scenario
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.world import World
-from scheduler.units import S_PER_DAY
+from scheduler.units import S_PER_DAY, S_PER_MIN
 from scheduler.views.live import LiveRun, plain_line
 from scheduler.views.report import backtest_page, plan_page
 
@@ -103,12 +103,14 @@ def demo(
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go.")] = Path("demo-output"),
     days: Annotated[int, typer.Option(min=1, max=28, help="Days in which jobs arrive.")] = 7,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes another week.")] = 1,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 2,
+    gpus: Annotated[int, typer.Option(min=16, max=4096, help="GPUs, in whole nodes of eight.")] = 256,
+    cycle_minutes: CycleMinutes = 60,
+    workers: Workers = 2,
     json_file: JsonFile = None,
 ) -> None:
     """Run a virtual GPU cluster as a heat plant."""
     console = talk(json_file)
-    scenario = demo_scenario(seed, START_UTC, days)
+    scenario = demo_scenario(seed, START_UTC, days, gpus)
     output.mkdir(parents=True, exist_ok=True)
     remove_old(output)
     console.print(
@@ -119,7 +121,8 @@ def demo(
     ledger = SqlLedger(f"sqlite:///{output / LEDGER_FILE}")
     witness = Witness(ledger=ledger, period_s=days * S_PER_DAY)
     try:
-        report = run(scenario, witness, console, workers)
+        pace = Options(cycle_s=cycle_minutes * int(S_PER_MIN), workers=workers, clock_s=time.perf_counter)
+        report = run(scenario, witness, console, pace)
     finally:
         ledger.close()
     show(report, console)
@@ -134,20 +137,19 @@ def remove_old(output: Path) -> None:
         (output / name).unlink(missing_ok=True)
 
 
-def run(scenario: Scenario, witness: Witness, console: Console, workers: int) -> dict[str, Any]:
+def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -> dict[str, Any]:
     """Every strategy on the scenario; ours is watched live."""
-    view = LiveRun(title=f"{scenario.site.gpus} GPUs as a heat plant, re-planned every hour")
-    with Live(view, console=console, transient=True, refresh_per_second=8) if console.is_terminal else nullcontext():
-        teller = view.update if console.is_terminal else DailyLine(console)
-        options = Options(
+    view = LiveRun(title=f"{scenario.site.gpus} GPUs as a heat plant, re-planned every {pace.cycle_s / S_PER_MIN:g} minutes")
+    live = console.is_terminal
+    with Live(view, console=console, transient=True, refresh_per_second=8) if live else nullcontext():
+        options = replace(
+            pace,
             settings=Settings(budget=DEMO_BUDGET),
             ablation=False,
             bound_budget=DEMO_BOUND,
-            workers=workers,
-            clock_s=time.perf_counter,
-            on_cycle=teller,
+            on_cycle=view.update if live else DailyLine(console),
             on_step=witness.step,
-            on_done=lambda key, count, total: view.finish(key, count, total),
+            on_done=view.finish,
             ledger=DirectLedger(witness.ledger),
         )
         return backtest(scenario, options).to_json()
@@ -171,6 +173,7 @@ class DailyLine:
 
 def write_outputs(output: Path, report: Mapping[str, Any], site: Site, witness: Witness) -> None:
     """The report, the last plan of the period, and what it told the heat plant."""
+    write_json(str(output / "report.json"), report)
     write_text(output / "report.html", backtest_page(report))
     if witness.snapshot is None or witness.decision is None:
         return

@@ -1,0 +1,71 @@
+"""`heat-dispatch plan` on a tiny scenario."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cli_files import START, jobs_csv, run, scenario_folder, series_csv, stamp
+
+AT = stamp(START + timedelta(hours=12))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scenario_folder(tmp_path_factory.mktemp("tiny"))
+
+
+def test_tables_and_files(tiny: Path, tmp_path: Path) -> None:
+    result = run("plan", "--scenario", tiny, "--at", AT, "--json", tmp_path / "plan.json", "--html", tmp_path / "plan.html")
+    assert result.exit_code == 0, result.output
+    assert "The next hours (UTC)" in result.stdout
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert plan["start_utc"] == AT
+    assert plan["status"] == "fresh"
+    # 12 h at 140 minutes each: jobs 0 to 5 have come, and the flexible ones of the last 12 h still wait.
+    assert {job["job_id"] for job in plan["jobs"]} <= {f"job-{index}" for index in range(6)} | expected_jobs(plan)
+    assert {"job-1", "job-2", "job-4", "job-5"} <= {job["job_id"] for job in plan["jobs"]}
+    steps = len(plan["series"]["time_utc"])
+    assert all(len(values) == steps for values in plan["series"].values())
+    assert sum(plan["cost_eur"].values()) == pytest.approx(plan["report"]["objective_eur"], abs=0.01)
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert "Plotly.newPlot" in page
+    assert "Why jobs wait" in page or not plan["explanations"]
+
+
+def expected_jobs(plan: dict[str, list[dict[str, str]]]) -> set[str]:
+    """Arrivals that the plan expects are planned like jobs."""
+    return {job["job_id"] for job in plan["jobs"] if job["job_id"].startswith("expected")}
+
+
+def test_json_on_standard_output_is_nothing_else(tiny: Path) -> None:
+    result = run("plan", "--scenario", tiny, "--at", AT, "--json", "-")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["start_utc"] == AT
+    assert "The next hours" in result.stderr
+
+
+def test_the_same_plan_twice(tiny: Path) -> None:
+    one, two = (json.loads(run("plan", "--scenario", tiny, "--at", AT, "--json", "-").stdout) for _ in range(2))
+    assert one["input_digest"] == two["input_digest"]
+    for plan in (one, two):
+        del plan["report"]["stage_s"]
+    assert one == two
+
+
+def test_at_the_start_there_is_heat_to_plan_and_a_hint(tiny: Path) -> None:
+    result = run("plan", "--scenario", tiny, "--undecided-hours", "0")
+    assert result.exit_code == 0
+    assert "over 48 h" in result.stdout
+
+
+def test_parts_instead_of_a_folder(tmp_path: Path) -> None:
+    series, jobs = tmp_path / "series.csv", tmp_path / "jobs.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    jobs.write_text(jobs_csv(), encoding="utf-8")
+    parts = ("--series", series, "--jobs", jobs, "--start", stamp(START), "--days", "1", "--gpus", "16")
+    result = run("plan", *parts, "--time-zone", "Europe/Copenhagen", "--at", AT, "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert "job-4" in {job["job_id"] for job in json.loads(result.stdout)["jobs"]}
