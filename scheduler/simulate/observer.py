@@ -57,6 +57,7 @@ class VirtualObserver:
         self.scenario, self.slot_s, self.knowledge = scenario, slot_s, knowledge
         self.arrivals = ArrivalBook(scenario, slot_s)
         self.sequence = 0
+        self.ended: list[FinishedJob] = []
 
     def observe(self, now_utc: datetime, cluster: VirtualCluster, record: Record, plants: Sequence[PlantState]) -> Snapshot:
         """See everything that is known now; commitments are added by whoever keeps them."""
@@ -111,7 +112,9 @@ class VirtualObserver:
     def finished(self, cluster: VirtualCluster) -> tuple[FinishedJob, ...]:
         """Finished jobs in order of ending; with durations told in advance, enough of them to leave no doubt."""
         if not self.knowledge.true_durations:
-            return tuple(finished_job(job, job.declared_s) for job in cluster.finished)
+            # Jobs end once: over a year, writing them all down again every hour would take longer than planning.
+            self.ended += [finished_job(job, job.declared_s) for job in cluster.finished[len(self.ended) :]]
+            return tuple(self.ended)
         ended = [job for job in cluster.finished] or list(cluster.jobs.values())
         certain = [finished_job(job, job.work_s) for job in ended]
         return tuple(certain * (1 + CERTAIN_JOBS // max(1, len(certain))))
