@@ -88,7 +88,9 @@ class LiveRun:
         )
         table.add_row("tank", f"{now['tank_kwh']:,.0f} kWh", Text(sparkline([*self.tank], 0), style="magenta"))
         table.add_row("jobs", f"{now['running']} run, {now['waiting']} wait", f"{now['capped']} capped")
-        bar = ProgressBar(total=max(1, int(now["total"])), completed=int(now["done"]), width=WIDTH + 36)
+        # A grid of one cell, since a bar does not end its own line.
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=max(1, int(now["total"])), completed=int(now["done"]), width=WIDTH + 36))
         words = Text("\n".join(self.said), style="dim", overflow="ellipsis", no_wrap=True)
         parts: list[RenderableType] = [Text(str(now["at"])), table, bar, words]
         if self.others:

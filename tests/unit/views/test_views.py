@@ -142,6 +142,8 @@ def test_live_panel_draws_what_it_was_told() -> None:
     assert "100 of 256" in text
     assert "3 wait" in text
     assert "FIFO done, 1 of 3 runs" in text
+    # The bar ends its line: what is said stands below it, within the frame.
+    assert {len(line) for line in text.splitlines()} == {120}
     assert plain_line(numbers | words).startswith("Mon 05:00  41 EUR/MWh, heat 80 of 90 kW, 100 of 256 GPUs busy")
 
 
