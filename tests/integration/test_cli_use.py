@@ -13,6 +13,7 @@ import scheduler
 from scheduler.entrypoints.cli import app
 
 COMMANDS = ("backtest", "demo", "plan")
+GROUPS = ("bench",)
 
 
 def refusal(*arguments: str | Path) -> str:
@@ -35,7 +36,7 @@ def test_help_has_an_example(command: str) -> None:
 
 def test_every_command_is_listed() -> None:
     listed = get_command(app).commands  # type: ignore[attr-defined]  # the root is a group
-    assert set(COMMANDS) <= set(listed)
+    assert {*COMMANDS, *GROUPS} <= set(listed)
     assert run("--version").stdout == f"heat-dispatch {scheduler.__version__}\n"
 
 
