@@ -37,7 +37,9 @@ def about(description: str, unit_text: str = "", **limits: Any) -> Any:
     """A field with its description and unit; `limits` are pydantic's (gt, ge, le, default, ...)."""
     if limits.get("default_factory") is None:
         limits.setdefault("default", ...)
-    return Field(description=description, json_schema_extra=unit(unit_text) if unit_text else None, **limits)
+    if unit_text:
+        limits["json_schema_extra"] = unit(unit_text)
+    return Field(description=description, **limits)
 
 
 def fraction(description: str, **limits: Any) -> Any:

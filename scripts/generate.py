@@ -1,0 +1,55 @@
+"""Write what the kinds generate (CRDs, JSON Schemas, reference page), or say with `--check` which files are stale."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scheduler.config.schemas import generated  # noqa: E402 - the script runs from a checkout, installed or not
+
+OWNED = ("manifests/crds/*.yaml", "manifests/schemas/*.json")
+
+
+def stale(root: Path) -> list[str]:
+    """Generated files that are missing or differ, and files in generated folders that nothing generates any more."""
+    wanted = {str(path): text for path, text in generated().items()}
+    wrong = [name for name, text in wanted.items() if not (root / name).is_file() or (root / name).read_text("utf-8") != text]
+    left = [str(path.relative_to(root)) for pattern in OWNED for path in root.glob(pattern)]
+    return sorted({*wrong, *(name for name in left if name not in wanted)})
+
+
+def write(root: Path) -> list[str]:
+    """Bring every generated file up to date; returns the paths that changed."""
+    texts = {str(path): text for path, text in generated().items()}
+    changed = stale(root)
+    for name in changed:
+        path = root / name
+        if name not in texts:
+            path.unlink()
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(texts[name], encoding="utf-8")
+    return changed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 1 when `--check` finds stale files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 and list the stale files")
+    parser.add_argument("--root", type=Path, default=ROOT, help="root of the checkout")
+    given = parser.parse_args(arguments)
+    names = stale(given.root) if given.check else write(given.root)
+    for name in names:
+        print(f"stale: {name}" if given.check else f"wrote {name}")
+    if given.check and names:
+        print("run: make docs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
