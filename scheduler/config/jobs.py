@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -60,36 +60,40 @@ def read_jobs(path: Path, site: Site) -> tuple[tuple[JobTruth, ...], list[Findin
     findings += more + _too_large(table, site, gpus, pools)
     refuse(findings)
     findings += _odd(table, site, present(submits), present(durations), deadlines, power)
+    facts = zip(
+        ids, present(classes), present(gpus), present(submits), declared, deadlines, power, pools, present(durations),
+        strict=True,
+    )  # fmt: skip
     default_s = {job_class.name: job_class.default_duration_s for job_class in site.classes}
-    truths = [
-        JobTruth(
-            job=Job(
-                job_id=job_id,
-                class_name=class_name,
-                gpus=size,
-                submit_utc=submit,
-                declared_duration_s=default_s[class_name] if expected is None else expected,
-                deadline_utc=deadline,
-                natural_power_w_per_gpu=draw,
-                pool_id=pool,
-            ),
-            duration_s=duration,
-        )
-        for job_id, class_name, size, submit, expected, deadline, draw, pool, duration in zip(
-            ids,
-            present(classes),
-            present(gpus),
-            present(submits),
-            declared,
-            deadlines,
-            power,
-            pools,
-            present(durations),
-            strict=True,
-        )  # fmt: skip
-    ]
-    truths.sort(key=lambda truth: truth.job.submit_utc)
+    truths = sorted((_truth(*fact, default_s=default_s) for fact in facts), key=lambda truth: truth.job.submit_utc)
     return tuple(truths), findings
+
+
+def _truth(  # noqa: PLR0913 - one parameter per column of the file
+    job_id: str,
+    class_name: str,
+    gpus: int,
+    submit_utc: datetime,
+    expected_s: float | None,
+    deadline_utc: datetime | None,
+    power_w: float | None,
+    pool_id: str | None,
+    duration_s: float,
+    *,
+    default_s: Mapping[str, float],
+) -> JobTruth:
+    """One row as a job and its real run time."""
+    job = Job(
+        job_id=job_id,
+        class_name=class_name,
+        gpus=gpus,
+        submit_utc=submit_utc,
+        declared_duration_s=default_s[class_name] if expected_s is None else expected_s,
+        deadline_utc=deadline_utc,
+        natural_power_w_per_gpu=power_w,
+        pool_id=pool_id,
+    )
+    return JobTruth(job=job, duration_s=duration_s)
 
 
 def _ids(table: Table) -> tuple[list[str], list[Finding]]:

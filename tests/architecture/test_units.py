@@ -33,6 +33,7 @@ DIMENSIONLESS = {
     "ratio_quantiles": "real over declared duration",
     "mean_ratio": "real over declared duration",
     "speed_of_ratio": "pairs of fractions",
+    "supply_curve": "pairs of degC",
     "temperature_base": "base of an exponential",
     "replan_tolerance": "relative change",
     "arrival_weight": "share of the expectation",
