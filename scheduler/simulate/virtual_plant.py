@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.core.thermal.capture import captured_kw, lagged_kw
+from scheduler.core.thermal.capture import captured_kw, lag_end_kw, lagged_kw
 from scheduler.core.thermal.host import node_kw
 from scheduler.core.thermal.plant import (
     NO_LIMIT,
@@ -45,6 +45,7 @@ class VirtualPlant:
         self.pools = tuple(pool for pool in site.pools if pool.plug_id == plug.plug_id)
         self.model: PlantModel = plant_model(plug, site.offtakes)
         self.memory: PlantMemory = initial_memory(plug)
+        self.loop_kw: float | None = None  # captured heat at the end of the last slot; None before the first
         self.outages = tuple(one for one in outages if one.plug_id == plug.plug_id)
         self.record = PlugRecord()
         self.sold_kw: tuple[float, ...] = (0.0,) * len(self.model.offtakes)
@@ -69,18 +70,21 @@ class VirtualPlant:
         """Pass one slot; returns the IT power of the plug's pools in kW."""
         it_kw, target_kw = heat_of_pools(self.plug, self.pools, extra_draw_kw)
         lag_s = self.plug.capture_lag_s
-        before_kw = self.memory.captured_kw if self.record.captured_kw else target_kw
+        before_kw = target_kw if self.loop_kw is None else self.loop_kw
         load = PlantLoad(
-            captured_kw=min(it_kw, lagged_kw(before_kw, target_kw, lag_s, self.slot_s)),
+            captured_kw=lagged_kw(before_kw, target_kw, lag_s, self.slot_s),
             it_kw=it_kw,
             demand_kw=demand_kw,
             available_kw=self.available_kw(now_s),
+            caught_kw=target_kw,
         )
+        self.loop_kw = lag_end_kw(before_kw, target_kw, lag_s, self.slot_s)
         level_kwh = self.memory.tank_kwh
         flows, self.memory = step_plant(self.model, self.memory, load, request, h_from_s(self.slot_s))
         self.sold_kw = flows.sold_kw
         self._write(flows, flows.pump_started)
-        self._check(flows, level_kwh, demand_kw, it_kw)
+        self._check(flows, level_kwh, load)
+        self._check_loop(load, self.loop_kw - before_kw)
         return it_kw
 
     def _write(self, flows: PlantFlows, started: bool) -> None:
@@ -99,16 +103,22 @@ class VirtualPlant:
         record.handed_over_kw.append(flows.total_sold_kw)
         record.pump_starts.append(float(started))
 
-    def _check(self, flows: PlantFlows, before_kwh: float, demand_kw: tuple[float, ...], it_kw: float) -> None:
+    def _check_loop(self, load: PlantLoad, rise_kw: float) -> None:
+        """What enters the loop leaves it or stays in its water: lag * rise of the captured heat."""
+        held_kw = self.plug.capture_lag_s * rise_kw / self.slot_s
+        name = f"plug {self.plug.plug_id} slot {len(self.record.captured_kw)}"
+        self.log.equal(load.caught_kw or 0.0, load.captured_kw + held_kw, f"{name}: heat in the loop")
+
+    def _check(self, flows: PlantFlows, before_kwh: float, load: PlantLoad) -> None:
         """Conservation of design invariant 8, sale within demand, level within the tank."""
         log, hours, name = self.log, h_from_s(self.slot_s), f"plug {self.plug.plug_id} slot {len(self.record.captured_kw)}"
         log.equal(flows.captured_kw, flows.recovered_kw + flows.rejected_kw, f"{name}: captured heat")
-        log.equal(it_kw, flows.captured_kw + flows.room_heat_kw, f"{name}: IT power")
+        log.equal(load.it_kw, (load.caught_kw or 0.0) + flows.room_heat_kw, f"{name}: IT power")
         stored = flows.charge_kw - flows.discharge_kw
         out_kw = flows.total_sold_kw + stored + flows.pipe_loss_kw + flows.dumped_kw
         log.equal(flows.recovered_kw + flows.pump_kw_el, out_kw, f"{name}: delivered heat")
         log.equal(self.memory.tank_kwh, before_kwh + stored * hours - flows.tank_loss_kwh, f"{name}: tank")
-        for sold, demand in zip(flows.sold_kw, demand_kw, strict=True):
+        for sold, demand in zip(flows.sold_kw, load.demand_kw, strict=True):
             log.at_most(sold, demand, f"{name}: sold above demand")
         tank = self.plug.tank
         if tank is not None:

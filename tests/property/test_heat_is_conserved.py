@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_world import small_site
 
+from scheduler.core.thermal.capture import lag_end_kw, lagged_kw
 from scheduler.core.thermal.plant import (
     PlantLoad,
     PlantMemory,
@@ -17,6 +21,8 @@ from scheduler.core.thermal.plant import (
 )
 from scheduler.domain.contract import HeatTariff
 from scheduler.domain.site import Cop, CopModel, HeatPump, Offtake, Plug, SinkKind, Tank
+from scheduler.simulate.invariants import InvariantLog
+from scheduler.simulate.virtual_plant import VirtualPlant
 
 kw = st.floats(0.0, 500.0)
 fraction = st.floats(0.0, 1.0)
@@ -90,3 +96,31 @@ def test_every_kwh_is_accounted_for(
         assert flows.delivered_kw <= model.rated_heat_kw + 1e-9
         assert flows.delivered_kw == 0.0 or flows.delivered_kw >= model.min_heat_kw - 1e-6
         memory = after
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(kw, min_size=1, max_size=30), st.floats(0.0, 50_000.0), kw)
+def test_what_enters_the_loop_leaves_it_or_stays_in_its_water(targets: list[float], lag_s: float, before_kw: float) -> None:
+    slot_s, now_kw, means = 900.0, before_kw, []
+    for target_kw in targets:
+        means.append(lagged_kw(now_kw, target_kw, lag_s, slot_s))
+        now_kw = lag_end_kw(now_kw, target_kw, lag_s, slot_s)
+        assert min(*targets, before_kw) - 1e-9 <= now_kw <= max(*targets, before_kw) + 1e-9
+    held = lag_s * (now_kw - before_kw) if lag_s > 0.0 else 0.0
+    assert sum(means) * slot_s + held == pytest.approx(sum(targets) * slot_s, rel=1e-9, abs=1e-3)
+
+
+def test_a_virtual_plant_with_a_lag_loses_nothing_and_bills_the_room_at_once() -> None:
+    site = small_site(gpus=64)
+    plug = replace(site.plugs[0], capture_lag_s=1800.0)
+    log = InvariantLog()
+    plant = VirtualPlant(site, plug, 900, log)
+    for extra_kw in (0.0, 30.0, 30.0, 0.0, 0.0):
+        plant.step(0.0, {"pool-0": extra_kw}, (20.0,), PlantRequest(pump_heat_kw=20.0))
+    assert log.violations == 0, log.examples
+    caught = plant.record.captured_kw
+    # The heat of the second slot arrives late, and is still on its way in the fourth; the room has no lag.
+    assert caught[0] < caught[1] < caught[2]
+    assert caught[3] > caught[4] > caught[0]
+    room = plant.record.room_kw
+    assert room[1] == room[2] > room[3] == room[4] == room[0]

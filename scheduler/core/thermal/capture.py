@@ -18,11 +18,20 @@ def captured_per_draw(plug: Plug, power: NodePower) -> float:
 
 
 def lagged_kw(previous_kw: float, target_kw: float, lag_s: float, duration_s: float) -> float:
-    """Mean captured heat over a slot behind a first-order lag: x' = (target - x) / lag.
+    """Mean captured heat over a slot behind a first-order lag: x' = (target - x) / lag, x = `previous_kw` at its start.
 
     mean = target + (previous - target) * lag / duration * (1 - exp(-duration / lag)).
     """
     if lag_s <= 0.0:
         return target_kw
-    share = lag_s / duration_s * (1.0 - math.exp(-duration_s / lag_s))
+    share = lag_s / duration_s * -math.expm1(-duration_s / lag_s)
     return target_kw + (previous_kw - target_kw) * share
+
+
+def lag_end_kw(previous_kw: float, target_kw: float, lag_s: float, duration_s: float) -> float:
+    """Captured heat at the end of that slot: target + (previous - target) * exp(-duration / lag).
+
+    The loop's water holds lag * x of heat, so over any stretch: sum of means * duration + lag * (x_end - x_start) = sum of
+    targets * duration.
+    """
+    return target_kw if lag_s <= 0.0 else target_kw + (previous_kw - target_kw) * math.exp(-duration_s / lag_s)

@@ -2,6 +2,7 @@
 
 Conservation (design invariant 8), all kW means over the slot:
     captured = recovered + rejected
+    IT power = caught + room, caught = captured without a lag of the loop
     recovered + pump electricity = sold + charge - discharge + pipe loss + dumped
     level' = level - tank loss + (charge - discharge) * hours
 Plain floats: this is the hot path of a year-long backtest.
@@ -49,20 +50,21 @@ class PlantMemory:
     tank_kwh: float
     pump_on: bool = False
     delivered_kw: float = 0.0
-    captured_kw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantLoad:
     """What a slot brings: captured heat, IT power, demand in the order of the model's offtakes.
 
-    `available_kw` limits delivered heat (outage, maintenance).
+    `available_kw` limits delivered heat (outage, maintenance). `caught_kw`: heat that enters the loop in this slot, where a
+    lag lets it arrive later than that; None: what arrives is what enters.
     """
 
     captured_kw: float
     it_kw: float
     demand_kw: tuple[float, ...]
     available_kw: float = NO_LIMIT
+    caught_kw: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,7 @@ def step_plant(
     sales = serve(demand, sold + discharge)
     recovered = delivered * model.recovered_share
     rejected = max(0.0, captured_kw - recovered)
-    room_heat = max(0.0, it_kw - captured_kw)
+    room_heat = max(0.0, it_kw - (captured_kw if load.caught_kw is None else load.caught_kw))
     flows = PlantFlows(
         captured_kw=captured_kw,
         recovered_kw=recovered,
@@ -201,7 +203,7 @@ def step_plant(
         pump_started=delivered > 0.0 and not memory.pump_on and model.cop is not None,
     )
     level = memory.tank_kwh - loss_kwh + (charge - discharge) * duration_h
-    return flows, PlantMemory(tank_kwh=level, pump_on=delivered > 0.0, delivered_kw=delivered, captured_kw=captured_kw)
+    return flows, PlantMemory(tank_kwh=level, pump_on=delivered > 0.0, delivered_kw=delivered)
 
 
 def tank_limits(plug: Plug, level_kwh: float, duration_h: float) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.core.thermal.capture import captured_kw, captured_per_draw, lagged_kw
+from scheduler.core.thermal.capture import captured_kw, captured_per_draw, lag_end_kw, lagged_kw
 from scheduler.core.thermal.heat_pump import carnot_cop, cop, delivered_kw, jensen_cop, lorenz_cop, recovered_kw
 from scheduler.core.thermal.host import node_kw, power_points, speed_at
 from scheduler.domain.site import Caps, Cop, CopModel, NodePower, Plug
@@ -66,6 +66,8 @@ def test_lag_is_a_first_order_response() -> None:
     """Lag equal to the slot: mean = target + (previous - target) * (1 - 1/e)."""
     assert lagged_kw(0.0, 10.0, 0.0, 900.0) == 10.0
     assert lagged_kw(0.0, 10.0, 900.0, 900.0) == pytest.approx(10.0 - 10.0 * (1.0 - math.exp(-1.0)))
+    assert lag_end_kw(0.0, 10.0, 900.0, 900.0) == pytest.approx(10.0 * (1.0 - math.exp(-1.0)))
+    assert lag_end_kw(0.0, 10.0, 0.0, 900.0) == 10.0
 
 
 @pytest.mark.parametrize(
