@@ -53,7 +53,7 @@ class Electricity(Part):
 
     rules: ClassVar = (
         ("self.kind != 'fixed' || has(self.fixedEurPerKwh)", "kind fixed needs fixedEurPerKwh"),
-        ("self.kind != 'timeOfUse' || has(self.bands)", "kind timeOfUse needs bands"),
+        ("self.kind != 'timeOfUse' || self.bands.exists(b, true)", "kind timeOfUse needs bands"),
     )
 
     kind: Literal["spot", "fixed", "timeOfUse"] = about("How the energy part is formed.", default="spot")
