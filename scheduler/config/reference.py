@@ -62,6 +62,7 @@ def reference_site(
         tank=_tank(ref["tank"], heat_peak_kw),
         rejection_electric_fraction=cooling["rejected_kw_el_per_kw"],
         room_electric_fraction=cooling["room_air_kw_el_per_kw"],
+        supply_max_c=pump.cop.sink_out_c,
     )
     electricity = ref["electricity"]
     return Site(
