@@ -14,6 +14,7 @@ from scheduler.entrypoints.cli import app
 from scheduler.simulate.generate_series import generated_series
 from scheduler.units import eur_per_mwh_from_eur_per_kwh
 
+REFERENCE = Path(__file__).parents[1] / "examples" / "reference"
 START = utc("2026-01-11T23:00:00+00:00")
 GPUS, BEFORE_H, PERIOD_H, AFTER_H = 16, 15 * 24, 24, 3 * 24
 CLASSES = ("insulated", "deferrable", "preemptible")

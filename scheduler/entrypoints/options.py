@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 ScenarioDir = Annotated[Path | None, typer.Option("--scenario", help="Folder with series.csv, jobs.csv and scenario.json.")]
+SiteDir = Annotated[
+    Path | None, typer.Option("--site", "-f", metavar="DIR", help="Manifests of the site [default: the reference site].")
+]
 SeriesFile = Annotated[Path | None, typer.Option("--series", help="series.csv, to give a scenario in parts.")]
 JobsFile = Annotated[Path | None, typer.Option("--jobs", help="jobs.csv (with --series).")]
 JobsSeed = Annotated[

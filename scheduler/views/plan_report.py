@@ -47,7 +47,7 @@ def plan_report(plan: Plan, problem: PlanProblem, actions: Sequence[Action], cla
                 "text": one.text,
                 "start_utc": iso_or_none(one.start_utc),
                 "latest_start_utc": iso_or_none(one.latest_start_utc),
-                "saves_eur": round(one.saves_eur, 3),
+                "saves_eur": round(one.saves_eur, 6),
                 "may_move": one.may_move,
             }
             for one in plan.explanations

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cli_files import START, jobs_csv, run, scenario_folder, series_csv, stamp
+from cli_files import REFERENCE, START, jobs_csv, run, scenario_folder, series_csv, stamp
 
 AT = stamp(START + timedelta(hours=12))
 
@@ -69,3 +69,18 @@ def test_parts_instead_of_a_folder(tmp_path: Path) -> None:
     result = run("plan", *parts, "--time-zone", "Europe/Copenhagen", "--at", AT, "--json", "-")
     assert result.exit_code == 0, result.output
     assert "job-4" in {job["job_id"] for job in json.loads(result.stdout)["jobs"]}
+
+
+def test_a_site_in_manifests(tmp_path: Path) -> None:
+    series, jobs = tmp_path / "series.csv", tmp_path / "jobs.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    jobs.write_text(jobs_csv(), encoding="utf-8")
+    result = run(
+        "plan", "-f", REFERENCE, "--series", series, "--jobs", jobs, "--start", stamp(START), "--at", AT, "--json", "-"
+    )
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.stdout)
+    assert "job-4" in {job["job_id"] for job in plan["jobs"]}
+    # 256 idle GPUs draw 256 x (0.125 + 1.32 x 0.07) = 55.7 kW; the site limit of its policy is 307.2 kW.
+    assert min(plan["series"]["it_kw"]) >= 55.6
+    assert max(plan["series"]["it_kw"]) <= 307.2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from cli_files import jobs_csv, run, scenario_folder, series_csv
+from cli_files import REFERENCE, jobs_csv, run, scenario_folder, series_csv
 from typer.main import get_command
 
 import scheduler
@@ -85,6 +86,27 @@ def test_a_bad_option_is_named(tmp_path: Path, option: str, value: str, said: st
     series = tmp_path / "series.csv"
     series.write_text(series_csv(), encoding="utf-8")
     assert said in refusal("backtest", "--series", series, "--generate-jobs", "1", option, value)
+
+
+def test_manifests_say_the_size_of_their_site(tmp_path: Path) -> None:
+    series = tmp_path / "series.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    assert "--gpus" in refusal("backtest", "-f", REFERENCE, "--series", series, "--generate-jobs", "1", "--gpus", "8")
+
+
+def test_a_bad_manifest_is_named_with_its_line(tmp_path: Path) -> None:
+    site, series = tmp_path / "site", tmp_path / "series.csv"
+    shutil.copytree(REFERENCE, site)
+    series.write_text(series_csv(), encoding="utf-8")
+    plug = (site / "plug.yaml").read_text(encoding="utf-8")
+    (site / "plug.yaml").write_text(
+        plug.replace("  maxHeatKw:", "  maxHeatKW:").replace("    maxHeatKw:", "    maxHeat:"), encoding="utf-8"
+    )
+    result = run("plan", "-f", site, "--series", series, "--generate-jobs", "1")
+    assert result.exit_code == 2
+    assert "plug.yaml:" in result.stderr
+    assert "maxHeatKw" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("at", ["2026-01-01T00:00Z", "2026-01-12T10:07Z", "noon"])

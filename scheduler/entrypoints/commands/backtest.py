@@ -24,6 +24,7 @@ from scheduler.entrypoints.options import (
     JsonFile,
     ScenarioDir,
     SeriesFile,
+    SiteDir,
     Start,
     TimeZone,
     Workers,
@@ -45,6 +46,8 @@ bound that no policy could have gone below.
 
     heat-dispatch backtest --scenario weeks/winter --json winter.json --html winter.html
 
+    heat-dispatch backtest -f examples/reference --series year.csv --jobs jobs.csv --start 2026-01-05T00:00Z --days 7
+
     heat-dispatch backtest --series year.csv --generate-jobs 1 --gpus 256 --quick --json year.json
 """
 
@@ -52,6 +55,7 @@ bound that no policy could have gone below.
 @friendly
 def backtest(  # noqa: PLR0913 - one parameter per option of the command
     scenario: ScenarioDir = None,
+    site: SiteDir = None,
     series: SeriesFile = None,
     jobs: JobsFile = None,
     generate_jobs: JobsSeed = None,
@@ -71,12 +75,13 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Replay history in closed loop."""
     parts = Parts(
-        series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus, heat_peak_kw=heat_peak_kw,
-        time_zone=time_zone,
+        site=site, series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus,
+        heat_peak_kw=heat_peak_kw, time_zone=time_zone,
     )  # fmt: skip
     given = read_given(scenario, parts)
     options = Options(
         cycle_s=cycle_minutes * int(S_PER_MIN),
+        settings=given.paced(cycle_minutes * int(S_PER_MIN)),
         ablation=not quick,
         decomposition=knowledge,
         workers=workers,

@@ -144,7 +144,7 @@ def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -
     with Live(view, console=console, transient=True, refresh_per_second=8) if live else nullcontext():
         options = replace(
             pace,
-            settings=Settings(budget=DEMO_BUDGET),
+            settings=Settings(budget=DEMO_BUDGET, commit_slots=pace.cycle_s // pace.slot_s),
             ablation=False,
             bound_budget=DEMO_BOUND,
             on_cycle=view.update if live else DailyLine(console),

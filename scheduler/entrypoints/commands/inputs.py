@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scheduler.config.findings import Finding, warning
+from scheduler.config.findings import Finding, refuse, warning
 from scheduler.config.jobs import read_jobs
+from scheduler.config.load import load_manifests
 from scheduler.config.reference import reference_parameters, reference_site
 from scheduler.config.scenario import known_zone, load_scenario, scenario_from
 from scheduler.config.series import read_series
+from scheduler.config.to_domain import settings_from, site_from
 from scheduler.domain.errors import Misconfigured
+from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.time import Series, TimeGrid, utc
 from scheduler.domain.world import JobTruth, Scenario, WorldSeries
@@ -33,8 +36,9 @@ EXPECTED_TIME = "ISO 8601 with an offset, such as 2026-01-05T00:00Z"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """A scenario in parts, as given on the command line; the site is the reference site, scaled."""
+    """A scenario in parts, as given on the command line; without manifests the site is the reference site, scaled."""
 
+    site: Path | None = None
     series: Path | None = None
     jobs: Path | None = None
     generate_jobs: int | None = None
@@ -47,16 +51,21 @@ class Parts:
     @property
     def given(self) -> list[str]:
         """Options that were given."""
-        named = ("series", "jobs", "generate_jobs", "start", "days", "gpus", "heat_peak_kw", "time_zone")
+        named = ("site", "series", "jobs", "generate_jobs", "start", "days", "gpus", "heat_peak_kw", "time_zone")
         return ["--" + name.replace("_", "-") for name in named if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """A scenario and the parameters of its site that a result echoes."""
+    """A scenario, the parameters of the reference site that a result echoes, and settings of a policy (else the defaults)."""
 
     scenario: Scenario
     reference: dict[str, Any]
+    settings: Settings = field(default_factory=Settings)
+
+    def paced(self, cycle_s: int) -> Settings:
+        """The settings for plans this far apart: each commits to what comes before the next."""
+        return replace(self.settings, cycle_s=cycle_s, commit_slots=max(1, cycle_s // self.settings.slot_s))
 
 
 def read_given(folder: Path | None, parts: Parts) -> Given:
@@ -73,25 +82,51 @@ def read_given(folder: Path | None, parts: Parts) -> Given:
         return Given(scenario=scenario, reference=reference_parameters())
     if parts.series is None:
         raise Misconfigured("nothing to replay", where="options", expected="--scenario DIR, or --series FILE with --jobs FILE")
-    return Given(scenario=from_parts(parts.series, parts), reference=reference_parameters())
+    place = place_of(parts)
+    reference = reference_parameters() if parts.site is None else {}
+    return Given(scenario=from_parts(parts.series, place, parts), reference=reference, settings=place.settings)
 
 
-def from_parts(path: Path, parts: Parts) -> Scenario:
-    """A scenario on the reference site from a series file and a jobs file, or generated jobs."""
-    gpus = 256 if parts.gpus is None else parts.gpus
-    peak_kw = HEAT_PEAK_KW_PER_GPU * gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
-    series, findings = read_series(path, heat_peak_kw=peak_kw)
-    site = reference_site(
-        gpus=gpus,
-        gpus_per_node=GPUS_PER_NODE,
-        heat_peak_kw=peak_kw,
-        time_zone=zone_of(parts.time_zone),
-        name=path.stem,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A site, the peak of heat demand that a share of it refers to, and how it is to be run."""
+
+    site: Site
+    heat_peak_kw: float
+    settings: Settings
+
+
+def place_of(parts: Parts) -> Place:
+    """The site of a directory of manifests, or the reference site for a number of GPUs.
+
+    Raises:
+        Misconfigured: when manifests and the size of the reference site are both given, or the manifests do not hold up.
+    """
+    if parts.site is None:
+        gpus = 256 if parts.gpus is None else parts.gpus
+        peak_kw = HEAT_PEAK_KW_PER_GPU * gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
+        site = reference_site(
+            gpus=gpus, gpus_per_node=GPUS_PER_NODE, heat_peak_kw=peak_kw, time_zone=zone_of(parts.time_zone), name="reference"
+        )
+        return Place(site=site, heat_peak_kw=peak_kw, settings=Settings())
+    for option, value in (("--gpus", parts.gpus), ("--time-zone", parts.time_zone)):
+        if value is not None:
+            raise Misconfigured(f"--site and {option} contradict", where="options", expected="the manifests say it")
+    manifests, findings = load_manifests(parts.site)
+    refuse(findings)
+    report_findings(findings)
+    site = site_from(manifests)
+    peak_kw = HEAT_PEAK_KW_PER_GPU * site.gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
+    return Place(site=site, heat_peak_kw=peak_kw, settings=settings_from(manifests))
+
+
+def from_parts(path: Path, place: Place, parts: Parts) -> Scenario:
+    """A scenario on a site from a series file and a jobs file, or generated jobs."""
+    series, findings = read_series(path, heat_peak_kw=place.heat_peak_kw)
     start_utc = first_hour(series.price_eur_per_kwh.grid) if parts.start is None else instant(parts.start, "--start")
     days = whole_days(series.price_eur_per_kwh.grid, start_utc) if parts.days is None else parts.days
-    jobs, more = jobs_of(parts, site, start_utc, days)
-    scenario, last = scenario_from(site, series, jobs, start_utc=start_utc, days=days, name=path.stem)
+    jobs, more = jobs_of(parts, place.site, start_utc, days)
+    scenario, last = scenario_from(place.site, series, jobs, start_utc=start_utc, days=days, name=path.stem)
     longer, told = with_drain(series, start_utc + timedelta(days=days) + DRAIN)
     report_findings([*findings, *more, *last, *told])
     return replace(scenario, series=longer)

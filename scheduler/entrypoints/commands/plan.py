@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -17,8 +18,7 @@ from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import Mode, Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
-from scheduler.domain.world import Scenario
-from scheduler.entrypoints.commands.inputs import Parts, instant, read_given
+from scheduler.entrypoints.commands.inputs import Given, Parts, instant, read_given
 from scheduler.entrypoints.console import friendly, talk, write_json, write_text
 from scheduler.entrypoints.options import (
     Days,
@@ -30,6 +30,7 @@ from scheduler.entrypoints.options import (
     JsonFile,
     ScenarioDir,
     SeriesFile,
+    SiteDir,
     Start,
     TimeZone,
 )
@@ -54,6 +55,7 @@ The cluster is taken to have run EASY backfill until `--at`; flexible jobs of th
 @friendly
 def plan(  # noqa: PLR0913 - one parameter per option of the command
     scenario: ScenarioDir = None,
+    site: SiteDir = None,
     series: SeriesFile = None,
     jobs: JobsFile = None,
     generate_jobs: JobsSeed = None,
@@ -69,11 +71,11 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Make one plan."""
     parts = Parts(
-        series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus, heat_peak_kw=heat_peak_kw,
-        time_zone=time_zone,
+        site=site, series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus,
+        heat_peak_kw=heat_peak_kw, time_zone=time_zone,
     )  # fmt: skip
-    given = read_given(scenario, parts).scenario
-    at_utc = given.start_utc if at is None else instant(at, "--at")
+    given = read_given(scenario, parts)
+    at_utc = given.scenario.start_utc if at is None else instant(at, "--at")
     report = plan_of(given, at_utc, undecided_hours)
     console = talk(json_file)
     show(report, console)
@@ -82,10 +84,11 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
         write_text(html, plan_page(report))
 
 
-def plan_of(scenario: Scenario, at_utc: datetime, undecided_h: float) -> dict[str, Any]:
-    """Plan a scenario at an instant; the plan as plain numbers."""
+def plan_of(given: Given, at_utc: datetime, undecided_h: float) -> dict[str, Any]:
+    """Plan a scenario at an instant, as if it were to be carried out; the plan as plain numbers."""
+    scenario = given.scenario
     snapshot = standing(scenario, at_utc, undecided_s=s_from_h(undecided_h)).snapshot()
-    settings = Settings(mode=Mode.DISPATCH)
+    settings = replace(given.settings, mode=Mode.DISPATCH)
     decision = decide(scenario.site, snapshot, settings, clock_s=time.perf_counter)
     return described(scenario.site, snapshot, settings, decision)
 
