@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,8 +31,8 @@ def plan_report(plan: Plan, problem: PlanProblem, actions: Sequence[Action], cla
         "report": {
             "method": report.method,
             "objective_eur": report.objective_eur,
-            "bound_eur": report.bound_eur,
-            "rolling_gap": report.rolling_gap,
+            "bound_eur": finite_or_none(report.bound_eur),
+            "rolling_gap": finite_or_none(report.rolling_gap),
             "rounded_gap": report.rounded_gap,
             "stage_s": {name: round(seconds, 4) for name, seconds in report.stage_s.items()},
             "clock_bit": report.clock_bit,
@@ -121,6 +122,11 @@ def segments(option: RunOption, job: PlanJob, grid: TimeGrid) -> list[dict[str, 
 def rounded(values: FloatArray, digits: int = 3) -> list[float]:
     """Plain floats, rounded for people."""
     return [round(float(value), digits) for value in values]
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number, or None where nothing was proven (a plan by rule has no bound)."""
+    return value if math.isfinite(value) else None
 
 
 def iso(at: datetime) -> str:

@@ -19,10 +19,12 @@ HOUR_LENGTH = len("2026-01-05T00")
 def plan_lines(report: Mapping[str, Any]) -> list[str]:
     """The plan in a few sentences."""
     solve, counts = report["report"], report["counts"]
+    gap = solve["rolling_gap"]
+    proof = "nothing is proven about it" if gap is None else f"at most {percent(gap)} above the best (proven)"
     hours = h_from_s(report["slots"] * report["slot_s"])
     lines = [
         f"Plan {report['plan_id']} from {report['start_utc']} over {hours:g} h, {report['status']}: "
-        f"{money(solve['objective_eur'])} EUR, at most {percent(solve['rolling_gap'])} above the best (proven).",
+        f"{money(solve['objective_eur'])} EUR, {proof}.",
         f"In the coming hour {counts['start']} jobs start, {counts['hold']} are held, {counts['stop']} stop, "
         f"{counts['capped']} are capped.",
     ]

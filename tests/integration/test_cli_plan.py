@@ -71,6 +71,21 @@ def test_parts_instead_of_a_folder(tmp_path: Path) -> None:
     assert "job-4" in {job["job_id"] for job in json.loads(result.stdout)["jobs"]}
 
 
+def test_without_any_history_a_plan_is_made_by_rule(tmp_path: Path) -> None:
+    series = tmp_path / "series.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    result = run(
+        "plan", "--series", series, "--generate-jobs", "1", "--gpus", "16", "--json", "-", "--html", tmp_path / "p.html"
+    )
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.stdout)
+    assert plan["status"] == "ruleBased"
+    assert "heat_demand" in plan["degraded_reason"]
+    assert plan["report"]["rolling_gap"] is None
+    assert "nothing is proven" in result.stderr
+    assert (tmp_path / "p.html").exists()
+
+
 def test_a_site_in_manifests(tmp_path: Path) -> None:
     series, jobs = tmp_path / "series.csv", tmp_path / "jobs.csv"
     series.write_text(series_csv(), encoding="utf-8")
