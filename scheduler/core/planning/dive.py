@@ -38,6 +38,7 @@ class Dive:
         self.window = early(master.columns, commit_slots)
         self._of_job = master.columns.job
         self._least_eur = least_eur
+        self.doubtful: set[int] = set()
         self._commit_slots = commit_slots
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
@@ -45,6 +46,7 @@ class Dive:
         found, share = self._pumps(start), 0.5
         while True:
             open_jobs = self.open_jobs(found.weight)
+            self.doubtful.update(int(job) for job in open_jobs)
             if not len(open_jobs):
                 return found
             batches -= 1
@@ -60,6 +62,25 @@ class Dive:
                 share = share / 2.0
             else:
                 found = self._both(wanted[0], after)
+
+    def careful(self, found: Solved, solves: int, out_of_time: Callable[[], bool]) -> Solved | None:
+        """Decide one job at a time, the least clear first, each both ways; None when `solves` do not suffice."""
+        while True:
+            open_jobs = self.open_jobs(found.weight)
+            if not len(open_jobs):
+                return found
+            if solves <= 0 or out_of_time():
+                return None
+            self.doubtful.update(int(job) for job in open_jobs)
+            decisions = [self._decision(found.weight, job) for job in open_jobs]
+            hardest = min(decisions, key=lambda one: (one.clear, one.job))
+            solves -= 2
+            found = self._both(hardest, self._fixed([hardest]))
+
+    def reset(self) -> None:
+        """Take every decision back but those on pumps."""
+        mine = np.nonzero(self.window)[0]
+        self.master.bound_columns(mine, np.zeros(len(mine)), np.full(len(mine), np.inf))
 
     def open_jobs(self, weight: FloatArray) -> IntArray:
         """Jobs with a part of a run in the commit window."""

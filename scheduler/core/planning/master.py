@@ -102,6 +102,7 @@ class Master:
         self.columns = columns
         self._lp = HotLp(frame.arrays)
         self._base = len(frame.arrays.cost)
+        self.must_run: BoolArray = frame.arrays.upper[frame.rows.unplaced] < 0.5
         self._append(columns)
 
     def _append(self, columns: Columns) -> None:

@@ -23,7 +23,7 @@ HIGHS_GAP = 5e-4
 
 
 def solve_restricted(
-    problem: PlanProblem, master: Master, dived: Solved, relaxed: Solved, budget: SolveBudget
+    problem: PlanProblem, master: Master, dived: Solved, doubt: tuple[Solved, set[int]], budget: SolveBudget
 ) -> Solved | None:
     """Improve a dived plan; None when HiGHS finds nothing within `budget.mip_nodes` nodes.
 
@@ -31,16 +31,17 @@ def solve_restricted(
         problem: for the commit window.
         master: columns.
         dived: the starting point.
-        relaxed: LP solution, whose prices say which columns could matter.
+        doubt: LP solution, whose prices say which columns could matter, and the jobs that the dive was ever in doubt about: all
+            others keep what it decided for the commit window.
         budget: node limit.
     """
-    keep = kept(master, dived, relaxed)
+    keep = kept(problem, master, dived, doubt)
     model, variables = build(problem, master, keep)
     start = np.concatenate([dived.plant, dived.weight[keep]])
     names = [variable.name for variable in variables]
     status = model.solve(MipHighs(dict(zip(names, start.tolist(), strict=True)), budget.mip_nodes))
     found = [variable.varValue for variable in variables]
-    if status == pulp.LpStatusInfeasible or all(value is None for value in found):
+    if status != pulp.LpStatusOptimal:
         return None
     # A variable in no row and without cost is unknown to PuLP: it keeps its starting value.
     values = np.array([before if value is None else value for value, before in zip(found, start.tolist(), strict=True)])
@@ -55,14 +56,19 @@ def solve_restricted(
     )
 
 
-def kept(master: Master, dived: Solved, relaxed: Solved) -> IntArray:
-    """Columns in use, and the KEEP_PER_JOB with the least reduced cost of every job."""
+def kept(problem: PlanProblem, master: Master, dived: Solved, doubt: tuple[Solved, set[int]]) -> IntArray:
+    """Columns in use, the KEEP_PER_JOB with the least reduced cost of every job; of decided jobs no other run of the window."""
+    relaxed, doubtful = doubt
+    columns = master.columns
     reduced = master.reduced_eur(relaxed)
-    order = np.lexsort((reduced, master.columns.job))
-    job = master.columns.job[order]
+    order = np.lexsort((reduced, columns.job))
+    job = columns.job[order]
     rank = np.arange(len(job)) - np.searchsorted(job, job)
     some: BoolArray = (dived.weight > 0.0) | (relaxed.weight > 0.0)
     some[order[rank < KEEP_PER_JOB]] = True
+    open_job = np.zeros(len(master.must_run), dtype=np.bool_)
+    open_job[sorted(doubtful)] = True
+    some &= ~early(columns, problem.commit_slots) | open_job[columns.job] | (dived.weight > 0.0)
     return np.nonzero(some)[0]
 
 
@@ -142,6 +148,15 @@ class MipHighs(pulp.HiGHS):  # type: ignore[misc]  # pulp has no annotations
         begin = highspy.HighsSolution()
         begin.col_value = [self.start.get(variable.name, 0.0) for variable in variables]
         lp.solverModel.setSolution(begin)
+
+    def findSolutionValues(self, lp: pulp.LpProblem) -> tuple[int, int]:  # noqa: N802  # name given by PuLP
+        """Read what was found; PuLP does not know the status of a node limit."""
+        solver = lp.solverModel
+        if solver.getInfo().primal_solution_status != highspy.kSolutionStatusFeasible:
+            return pulp.LpStatusNotSolved, pulp.LpSolutionNoSolutionFound
+        for variable, value in zip(lp.variables(), list(solver.getSolution().col_value), strict=True):
+            variable.varValue = value
+        return pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible
 
 
 def _as_highs(lp: pulp.LpProblem, variables: list[pulp.LpVariable]) -> highspy.HighsLp:

@@ -21,7 +21,9 @@ from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
 
-COARSE, FINE = 4, 16
+COARSE, MIDDLE, FINE = 4, 12, 32
+# Up to this many jobs all starts are priced on the middle grid when columns are written.
+FEW = 320
 JOB_GROUPS = 6
 # Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
 RECENT = 8
@@ -115,7 +117,7 @@ class Pricing:
             per_job: start bins per job.
             below: only runs that cost less than this per job (what the job costs in the master), shape (jobs,).
         """
-        priced = self.oracle.price(self.oracle.profiles(prices, COARSE))
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE if self.table.count > FEW else MIDDLE))
         pair = self._best_bins(priced, per_job)
         fine = self.oracle.profiles(prices, FINE)
         pairs = self.oracle.pairs

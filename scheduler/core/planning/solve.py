@@ -32,6 +32,12 @@ from scheduler.domain.time import FloatArray
 SMALL = 320
 PER_JOB = 6
 FEW_PER_JOB = 3
+# Few jobs get a run in every stretch of the horizon: the dive needs somewhere to send those that do not fit.
+ALL_BINS = 99
+# With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
+FEW_ROUNDS, ROUND_GAIN = 3, 0.02
+# Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
+DIVE_STEP, CAREFUL_SOLVES = 0.025, 4
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -154,12 +160,12 @@ class _Solve:
         frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
         self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         many = pricing.table.count > SMALL
-        first = [self.incumbent, pricing.columns(prices, FEW_PER_JOB if many else PER_JOB)]
+        first = [self.incumbent, pricing.columns(prices, FEW_PER_JOB if many else ALL_BINS)]
         master = Master(frame, join([*first, *pricing.recent]))
         solved = master.solve(barrier=many)
         self.watch.stage("lp")
         best = prices
-        for _ in range(self.budget.master_rounds):
+        for _ in range(self.budget.master_rounds * (1 if many else FEW_ROUNDS)):
             if self.watch.brake():
                 break
             assert solved.prices is not None
@@ -167,8 +173,11 @@ class _Solve:
             best = _mix(best, solved.prices)
             if not added:
                 break
+            before = solved.objective_eur
             solved = master.solve(grown=True, barrier=many)
             self.watch.stage("lp")
+            if before - solved.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(before):
+                break
         assert solved.prices is not None
         for one in (solved.prices, _mix(best, solved.prices)):
             self._raise_bound(one)
@@ -181,22 +190,31 @@ class _Solve:
     # --- decisions
 
     def _decide(self, master: Master, relaxed: Solved) -> tuple[Mix, Fixed]:
-        """Dive, then a small MILP where the dive leaves too much."""
-        assert self.bound is not None
-        least = 0.25 * self.budget.target_gap * self._size(relaxed.objective_eur)
-        dive = Dive(master, self.problem.commit_slots, 0.1 * least)
+        """Dive in batches; where that costs too much, dive job by job, then a small MILP."""
+        few = self.pricing.table.count <= SMALL
+        if few:
+            assert relaxed.prices is not None
+            master.add(self.pricing.columns(relaxed.prices, ALL_BINS))
+            relaxed = master.solve(grown=True)
+        dive = Dive(master, self.problem.commit_slots, DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur))
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
-        self.watch.stage("dive")
         pumps = dive.pump_states(found)
-        mix = Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced)
-        gap = (found.objective_eur - self.bound.eur) / self._size(found.objective_eur)
-        if gap > self.budget.target_gap and self.budget.mip_nodes > 0 and not self.watch.brake():
-            better = solve_restricted(self.problem, master, found, relaxed, self.budget)
+        if few and self._open_gap(found) > 0.5 * self.budget.target_gap and not self.watch.brake():
+            dive.reset()
+            other = dive.careful(master.solve(), CAREFUL_SOLVES * self.budget.dive_batches, self.watch.brake)
+            found = found if other is None or other.objective_eur > found.objective_eur else other
+        self.watch.stage("dive")
+        if few and self._open_gap(found) > self.budget.target_gap and self.budget.mip_nodes > 0 and not self.watch.brake():
+            better = solve_restricted(self.problem, master, found, (relaxed, dive.doubtful), self.budget)
             if better is not None and better.objective_eur < found.objective_eur:
-                mix = Mix(columns=master.columns, weight=better.weight, unplaced=better.unplaced)
-                pumps = dive.pump_states(better)
+                found, pumps = better, dive.pump_states(better)
             self.watch.stage("mip")
-        return mix, pumps
+        return Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced), pumps
+
+    def _open_gap(self, found: Solved) -> float:
+        """How far a solution lies above the bound, relative."""
+        assert self.bound is not None
+        return (found.objective_eur - self.bound.eur) / self._size(found.objective_eur)
 
     def _incumbent(self, master: Master) -> Mix:
         """The plan of the simplest rule, as columns of the master."""
