@@ -26,6 +26,8 @@ from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 # HiGHS: 1 dual simplex (after bounds moved), 4 primal simplex (after columns were added).
 DUAL_SIMPLEX, PRIMAL_SIMPLEX = 1, 4
+# First slots of the stretches of starts of which a dive keeps one run each.
+STRETCHES = (1, 2, 3, 4, 12, 24, 48, 96, 144)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,3 +189,19 @@ def early(columns: Columns, commit_slots: int) -> BoolArray:
     """Columns that begin in the commit window: these must be whole."""
     found: BoolArray = columns.start < commit_slots
     return found
+
+
+def pruned(master: Master, solved: Solved) -> Master:
+    """A smaller master: columns in use, and the one with the least reduced cost of every job, pool and stretch of starts.
+
+    A job that is sent away from where the relaxation had it needs somewhere to go.
+    """
+    columns = master.columns
+    stretch = np.searchsorted(np.array(STRETCHES), columns.start, side="right")
+    pools = int(columns.pool.max(initial=0)) + 1
+    group = (columns.job * pools + columns.pool) * (len(STRETCHES) + 1) + stretch
+    order = np.lexsort((master.reduced_eur(solved), group))
+    _, first = np.unique(group[order], return_index=True)
+    keep: BoolArray = solved.weight > 0.0
+    keep[order[first]] = True
+    return Master(master.frame, columns.take(keep))

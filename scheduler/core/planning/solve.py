@@ -20,7 +20,7 @@ from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Fixed, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Master, Solved, skeleton
+from scheduler.core.planning.master import Master, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.domain.plan import Plan, SolveReport
@@ -35,6 +35,7 @@ FEW_PER_JOB = 3
 # Few jobs get a run in every stretch of the horizon: the dive needs somewhere to send those that do not fit.
 ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
+FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
 # Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
 DIVE_STEP, CAREFUL_SOLVES = 0.025, 4
@@ -140,6 +141,7 @@ class _Solve:
         if pricing.table.count <= SMALL and warm is not None:
             steps = 0
         if steps and pricing.table.count:
+            steps = min(steps, FEW_STEPS) if pricing.table.count <= SMALL else steps
             found = maximise(pricing.evaluate, pricing.vector(prices), steps, out_of_time=self.watch.brake)
             self.bundle_steps = found.steps
             prices = pricing.prices(found.y)
@@ -196,6 +198,8 @@ class _Solve:
             assert relaxed.prices is not None
             master.add(self.pricing.columns(relaxed.prices, ALL_BINS))
             relaxed = master.solve(grown=True)
+        master = pruned(master, relaxed)
+        relaxed = master.solve(barrier=not few)
         dive = Dive(master, self.problem.commit_slots, DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur))
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
         pumps = dive.pump_states(found)
