@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_a_running_job_is_stopped_only_if_the_gain_pays(
 
 
 @pytest.mark.parametrize("changes", [{"stoppable": False}, {"stoppable": True, "stop_slot": 1}])
-def test_a_job_that_may_not_be_stopped_now_goes_on(best: Best, changes: dict[str, object]) -> None:
+def test_a_job_that_may_not_be_stopped_now_goes_on(best: Best, changes: dict[str, Any]) -> None:
     job = toy_job("a", running_pool=0, running_point=0, **changes)
     plan = best(toy_problem([0.5, 0.1, 0.1], [job]), 0.5)
     assert not plan.jobs[0].stopped
