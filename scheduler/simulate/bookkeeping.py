@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from scheduler.core.accounting.entries import entry_id
 from scheduler.domain.ledger import LedgerEntry, Quality
 from scheduler.domain.plan import Plan
 from scheduler.domain.site import Plug
@@ -32,7 +33,7 @@ def slot_entry(world: World, plug: Plug, slot: int, plan: Plan | None) -> Ledger
         record.sold_kw[offtake.offtake_id][slot] for offtake in world.site.offtakes if offtake.plug_id == plug.plug_id
     )
     return LedgerEntry(
-        entry_id=f"{plug.plug_id}-{start_utc:%Y%m%dT%H%M%SZ}-0",
+        entry_id=entry_id(plug.plug_id, start_utc),
         plug_id=plug.plug_id,
         start_utc=start_utc,
         duration_s=slot_s,

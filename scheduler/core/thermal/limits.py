@@ -27,16 +27,6 @@ def rated_heat_kw(plug: Plug, grid: TimeGrid) -> FloatArray:
     return rated
 
 
-def firm_limit_kw(plug: Plug, grid: TimeGrid) -> FloatArray:
-    """The most that may be promised per slot: firm blocks if stated, never above the deliverable rating.
-
-    Without stated firm blocks the whole rating may be promised with redundancy class N too: the quantile of deliverable
-    heat and the shortfall price carry that risk, while stated blocks carry the class's derating.
-    """
-    rated = rated_heat_kw(plug, grid)
-    return rated if plug.firm_heat_kw is None else np.minimum(rated, plug.firm_heat_kw)
-
-
 def derated_kw(rating_kw: float, redundancy: RedundancyClass) -> float:
     """Rating that survives one failure."""
     return FIRM_SHARE[redundancy] * rating_kw

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 
-from scheduler.core.thermal.limits import derated_kw, firm_limit_kw, rated_heat_kw
+from scheduler.core.thermal.limits import derated_kw, rated_heat_kw
 from scheduler.core.thermal.plant import (
     PlantLoad,
     PlantMemory,
@@ -146,5 +145,4 @@ def test_maintenance_lowers_the_slots_it_touches() -> None:
     )
     plug = replace(PLUG, maintenance=(window,), firm_heat_kw=60.0)
     assert rated_heat_kw(plug, grid).tolist() == [100, 100, 30, 30, 100, 100, 100, 100]
-    assert np.array_equal(firm_limit_kw(plug, grid), [60, 60, 30, 30, 60, 60, 60, 60])
     assert derated_kw(100.0, RedundancyClass.N_PLUS_1) == 50.0
