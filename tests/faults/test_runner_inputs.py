@@ -22,7 +22,7 @@ from scheduler.loop import decide as room
 from scheduler.loop.decide import decide
 
 SITE = small_site()
-JOBS = (queued("q"), queued("p", "preemptible"), replace(running("r", gpus=32), cap_w=490.0))
+JOBS = (queued("q"), queued("p", "preemptible"), replace(running("r"), cap_w=490.0))
 PAST = history()
 
 
