@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from scheduler.config.findings import Finding, did_you_mean, error, one_of
+from scheduler.config.findings import Finding, did_you_mean, error, one_of, warning
 from scheduler.config.kinds import DispatchPlan, DispatchPolicy, HeatOfftake, Resource, Site, ThermalPlug
 from scheduler.config.lines import Path, words
 from scheduler.config.load import Manifests
@@ -18,6 +18,11 @@ def broken_references(manifests: Manifests) -> list[Finding]:
 def at(manifests: Manifests, resource: Resource, path: Path, message: str, expected: str = "") -> Finding:
     """An error at a field of an object."""
     return error(manifests.where(resource, *path), f"{resource.name}: {words(path)}", message, expected)
+
+
+def doubt(manifests: Manifests, resource: Resource, path: Path, message: str, expected: str = "") -> Finding:
+    """A warning at a field of an object."""
+    return warning(manifests.where(resource, *path), f"{resource.name}: {words(path)}", message, expected)
 
 
 def _sites(manifests: Manifests) -> Iterator[Finding]:
