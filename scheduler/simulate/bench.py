@@ -238,12 +238,21 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         *_markdown_table(PLAN_HEADER, plan_rows(report["summary"])),
         "",
-        f"{PLAN_CAPTION}.",
+        f"{PLAN_CAPTION}. Seeds: {seeds_of(report['rows'])}.",
     ]
     if report["naive"]:
         lines += ["", "PuLP with every option as a 0/1 variable, CBC on one thread, beside the same problem here:", ""]
         lines += [*_markdown_table(NAIVE_HEADER, naive_rows(report["naive"])), "", f"{NAIVE_CAPTION}."]
     return "\n".join(lines) + "\n"
+
+
+def seeds_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which seeds were measured, such as "100 jobs: 1 to 10"."""
+    found = []
+    for jobs in sorted({row["jobs"] for row in rows}):
+        seeds = sorted(row["seed"] for row in rows if row["jobs"] == jobs)
+        found.append(f"{jobs:,} jobs: {seeds[0]}" + (f" to {seeds[-1]}" if len(seeds) > 1 else ""))
+    return "; ".join(found)
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

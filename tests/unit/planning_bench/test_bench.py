@@ -93,7 +93,7 @@ def test_cbc_is_held_against_the_better_bound() -> None:
 
 
 def test_markdown_has_one_line_per_size() -> None:
-    rows = [row(100), row(500)]
+    rows = [row(100), row(500), row(500, seed=2)]
     naive = [beside(naive_row([], None), rows[0])]
     report = {
         "machine": {"cpu": "x", "cores": 2, "memory_gb": 24.0}, "versions": {"pulp": "3"}, "rows": rows, "naive": naive,
@@ -101,7 +101,8 @@ def test_markdown_has_one_line_per_size() -> None:
     }  # fmt: skip
     text = markdown(report)
     assert "x, 2 cores, 24 GiB; pulp 3" in text
-    assert "| 500 | 1 | 1.0 / 1.0 | 0.5 / 0.5 | 0.10 / 0.10 | 100 % | 150 | nothing |" in text
+    assert "| 500 | 2 | 1.0 / 1.0 | 0.5 / 0.5 | 0.10 / 0.10 | 100 % | 150 | nothing |" in text
+    assert "Seeds: 100 jobs: 1; 500 jobs: 1 to 2." in text
     assert "| 100 | 9 | 5.0 | 30.0 | no plan | never | 300 | 1.0 | 0.10 |" in text
 
 
