@@ -60,8 +60,8 @@ CLASSES = (
 )
 
 
-def demo_site(gpus: int = 256, halls: int = 2) -> Site:
-    """A site of `gpus` GPUs, dealt to halls in whole nodes."""
+def demo_site(gpus: int = 256, halls: int = 1) -> Site:
+    """A site of `gpus` GPUs, dealt to halls in whole nodes; each hall is a pool, and each pool costs the planner time."""
     nodes = gpus // GPUS_PER_NODE
     share = [nodes // halls + (index < nodes % halls) for index in range(halls)]
     return Site(

@@ -3,12 +3,14 @@
 The jobs follow the statistics of two real weeks of deep-learning jobs (the Philly trace of Jeon et al., USENIX ATC 2019, cut to
 jobs of at least 30 minutes and 4 GPU-hours and to 24 hours at most, 386 jobs on 192 GPUs and 686 jobs on 264):
 
-- sizes: 74 % ask one GPU, 3.5 % two, 12 % four, 10 % eight, 0.5 % sixteen, so 2.2 on the mean (2.5 and 2.0 in the weeks);
-- durations: log-normal with median 9.5 h and sigma 1.25 without what is under those limits, cut at 24 h: quartile 6.9 h, median
-  13.2 h, 29 % at the cut (5.2 h, 12.7 h and 28 % in the weeks);
+- sizes: 73 % ask one GPU, 2 % two, 10 % four, 13.5 % eight, 1.5 % sixteen, so 2.5 on the mean (2.46 in the first week, 1.96 in
+  the second);
+- durations: log-normal with sigma 1.25 and a median of 5.5 h x GPUs^0.8, since large jobs run longer (means in the weeks: 12 h with
+  one GPU, 17 h with four, 21 h with eight), without what is under those limits, cut at 24 h: mean 14.0 h, 28 % at the cut
+  (13.7 h and 27 %);
 - intensity: the jobs of both weeks sum to half of the GPUs: 16,091 GPU-h / (192 GPUs x 168 h) = 0.499 and
-  22,013 / (264 x 168) = 0.496. So jobs per day = 0.5 x GPUs x 24 h / GPU-hours of a mean job; with 28 GPU-hours that is
-  0.43 jobs per GPU and day, or 30,000 a year on 192 GPUs (the weeks had 37 GPU-hours and 0.34 jobs: longer large jobs);
+  22,013 / (264 x 168) = 0.496. So jobs per day = 0.5 x GPUs x 24 h / GPU-hours of a mean job; with 41.2 GPU-hours that is
+  0.291 jobs per GPU and day, or 20,400 a year on 192 GPUs (first week: 41.7 GPU-hours, 386 / 192 / 7 = 0.287 jobs);
 - declared times: 8 % of the jobs outrun what they declared (0.70 to 0.75 of the truth), the rest declare 1.05 to 1.95 of it;
 - classes: 25 % insulated, 35 % deferrable, 40 % preemptible; deadlines leave 24 to 46 h or 48 to 68 h over the declared time;
 - draw: 300 to 680 W per GPU, scaled to the GPU's limit of 700 W;
@@ -37,8 +39,9 @@ BEFORE_DAYS, AFTER_DAYS = 70, 24
 BUSY_FRACTION = 0.5
 HEAT_MEAN_KW_PER_GPU = 0.34
 SIZES = (1, 2, 4, 8, 16)
-SIZE_SHARES = (0.74, 0.035, 0.12, 0.10, 0.005)
-MEDIAN_H, SIGMA, LONGEST_H, SHORTEST_H, LEAST_GPU_H = 9.5, 1.25, 24.0, 0.5, 4.0
+SIZE_SHARES = (0.73, 0.02, 0.10, 0.135, 0.015)
+MEDIAN_H, MEDIAN_GROWTH, SIGMA = 5.5, 0.8, 1.25
+LONGEST_H, SHORTEST_H, LEAST_GPU_H = 24.0, 0.5, 4.0
 OUTRUN_SHARE = 0.08
 OUTRUN_RATIO, DECLARED_RATIO = (0.70, 0.75), (1.05, 1.95)
 DECLARED_STEP_S = 900.0
@@ -56,7 +59,7 @@ HOUR = (
 
 
 def demo_scenario(seed: int, start_utc: datetime, days: int = 7, gpus: int = 256) -> Scenario:
-    """The demonstration: GPUs in two halls on one cooling loop, a town and a swimming bath that take heat, generated weeks.
+    """The demonstration: a hall of GPUs on a cooling loop, a town and a swimming bath that take heat, generated weeks.
 
     Args:
         seed: the same seed makes the same scenario, on every machine.
@@ -71,7 +74,7 @@ def weeks(count: int, *, seed: int = 0, gpus: int = 32, days: int = 7) -> Iterat
     """Scenarios on one small hall in different seasons: week i has seed `seed + i` and starts 13 weeks after the one before."""
     first = datetime.fromisoformat("2026-01-04T23:00:00+00:00")
     for index in range(count):
-        yield on_generated_series(demo_site(gpus=gpus, halls=1), seed + index, first + timedelta(weeks=13 * index), days)
+        yield on_generated_series(demo_site(gpus=gpus), seed + index, first + timedelta(weeks=13 * index), days)
 
 
 def on_generated_series(site: Site, seed: int, start_utc: datetime, days: int) -> Scenario:
@@ -206,10 +209,15 @@ def shortest_h(gpus: int) -> float:
     return max(SHORTEST_H, LEAST_GPU_H / gpus)
 
 
+def median_h(gpus: int) -> float:
+    """Median duration before anything is left out or cut."""
+    return float(MEDIAN_H * gpus**MEDIAN_GROWTH)
+
+
 def duration_h(gpus: int, rng: np.random.Generator) -> float:
     """A duration to the second: log-normal, drawn again while too short, cut at 24 h."""
     while True:
-        hours = MEDIAN_H * float(np.exp(SIGMA * rng.normal()))
+        hours = median_h(gpus) * float(np.exp(SIGMA * rng.normal()))
         if hours >= shortest_h(gpus):
             return h_from_s(round(s_from_h(min(hours, LONGEST_H))))
 
@@ -218,6 +226,6 @@ def mean_duration_h(gpus: int) -> float:
     """Mean of `duration_h` by the midpoint rule over 20,000 steps of ln(hours), six sigma to each side."""
     z = (np.arange(20_000) + 0.5) / 20_000 * 12.0 - 6.0
     weight = np.exp(-0.5 * z**2)
-    hours = MEDIAN_H * np.exp(SIGMA * z)
+    hours = median_h(gpus) * np.exp(SIGMA * z)
     kept = hours >= shortest_h(gpus)
     return float((np.minimum(hours, LONGEST_H) * weight)[kept].sum() / weight[kept].sum())
