@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import scheduler
-from scheduler.entrypoints.commands import backtest, bench, demo, plan
+from scheduler.entrypoints.commands import backtest, bench, demo, plan, validate
 
 app = typer.Typer(
     name="heat-dispatch",
@@ -38,6 +38,7 @@ def root(
 app.command(name="demo", help=demo.HELP)(demo.demo)
 app.command(name="plan", help=plan.HELP)(plan.plan)
 app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
+app.command(name="validate", help=validate.HELP)(validate.validate)
 app.add_typer(bench.app, name="bench")
 
 

@@ -35,9 +35,13 @@ def test_help_has_an_example(command: str) -> None:
     assert f"heat-dispatch {command} --" in result.stdout
 
 
+def test_help_of_validate_has_an_example() -> None:
+    assert "heat-dispatch validate examples/reference" in run("validate", "--help").stdout
+
+
 def test_every_command_is_listed() -> None:
     listed = get_command(app).commands  # type: ignore[attr-defined]  # the root is a group
-    assert {*COMMANDS, *GROUPS} <= set(listed)
+    assert {*COMMANDS, *GROUPS, "validate"} <= set(listed)
     assert run("--version").stdout == f"heat-dispatch {scheduler.__version__}\n"
 
 
