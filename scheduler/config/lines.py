@@ -131,11 +131,11 @@ class _Reader:
                 continue
             self.lines[here] = _line(key_node)
             value = self.value(value_node, here)
-            if value is None:
+            if value is not None:
+                result[key] = value
+            elif value_node.tag == NULL:
                 text = "the field has no value and counts as not given"
                 self.findings.append(warning(f"{self.file}:{_line(key_node)}", words(here), text))
-            else:
-                result[key] = value
         return result
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:

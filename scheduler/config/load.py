@@ -36,6 +36,12 @@ PATTERNS = {
     LOCAL_TIME_PATTERN: "a local time such as 10:30",
     MONTH_DAY_PATTERN: "month and day such as 10-01",
 }
+LIMITS = {
+    "greater_than": "above",
+    "greater_than_equal": "at least",
+    "less_than": "below",
+    "less_than_equal": "at most",
+}
 OneKind = TypeVar("OneKind", bound=Resource)
 
 
@@ -82,15 +88,21 @@ def load_manifests(directory: FilePath) -> tuple[Manifests, tuple[Finding, ...]]
     entries: list[Manifest] = []
     findings: list[Finding] = []
     for path in _files(directory):
-        documents, more = _documents(path)
-        findings += more
+        documents, told = _documents(path)
         for document in documents:
             resource, more = _resource(document)
-            findings += more
+            told += more
             if resource is not None:
                 entries.append(Manifest(resource=resource, document=document))
+        findings += sorted(told, key=_line)
     findings += _twice(entries)
     return Manifests(directory=directory.name or str(directory), entries=tuple(entries)), tuple(findings)
+
+
+def _line(finding: Finding) -> int:
+    """Line of a finding; 0 when it speaks of the whole file."""
+    tail = finding.where.rpartition(":")[2]
+    return int(tail) if tail.isdecimal() else 0
 
 
 def _files(directory: FilePath) -> list[FilePath]:
@@ -203,9 +215,8 @@ def _message(kind: type[Resource], path: Path, details: ErrorDetails) -> tuple[s
         return "the field is missing", _meaning(kind, path)
     if code == "literal_error":
         names = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        return f"{_shown(given)} is not allowed here{did_you_mean(str(given)[:80], names)}{_quotes(given, names)}", one_of(
-            names
-        )
+        hint = did_you_mean(given[:80], names) if isinstance(given, str) else _quotes(given, names)
+        return f"{_shown(given)} is not allowed here{hint}", one_of(names)
     if code in ("float_type", "int_type", "bool_type", "int_from_float", "string_type"):
         wanted = {"float": "a number", "bool": "true or false", "int": "a whole number", "string": "text"}[code.split("_")[0]]
         hint = " (in quotes it is text)" if isinstance(given, str) and code != "string_type" else ""
@@ -215,7 +226,12 @@ def _message(kind: type[Resource], path: Path, details: ErrorDetails) -> tuple[s
     if code in ("model_type", "model_attributes_type", "dict_type", "list_type"):
         wanted = "a list" if code == "list_type" else "a mapping of fields"
         return f"{_shown(given)} is not {wanted}", wanted
-    return f"{_shown(given)}: {details['msg'].removeprefix('Value error, ')}", ""
+    if code in LIMITS:
+        limit = f"{LIMITS[code]} {next(iter(context.values())):g}"
+        return f"{_shown(given)} is not {limit}", f"a number {limit}"
+    if code == "value_error":
+        return details["msg"].removeprefix("Value error, "), ""
+    return f"{_shown(given)}: {details['msg'][:200]}", ""
 
 
 def _shown(given: object) -> str:
