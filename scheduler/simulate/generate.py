@@ -5,8 +5,8 @@ jobs of at least 30 minutes and 4 GPU-hours and to 24 hours at most, 386 jobs on
 
 - sizes: 73 % ask one GPU, 2 % two, 10 % four, 13.5 % eight, 1.5 % sixteen, so 2.5 on the mean (2.46 in the first week, 1.96 in
   the second);
-- durations: log-normal with sigma 1.25 and a median of 5.5 h x GPUs^0.8, since large jobs run longer (means in the weeks: 12 h with
-  one GPU, 17 h with four, 21 h with eight), without what is under those limits, cut at 24 h: mean 14.0 h, 28 % at the cut
+- durations: log-normal with sigma 1.25 and a median of 5.5 h x GPUs^0.8, since large jobs run longer (means in the weeks: 12 h
+  with one GPU, 17 h with four, 21 h with eight), without what is under those limits, cut at 24 h: mean 14.0 h, 28 % at the cut
   (13.7 h and 27 %);
 - intensity: the jobs of both weeks sum to half of the GPUs: 16,091 GPU-h / (192 GPUs x 168 h) = 0.499 and
   22,013 / (264 x 168) = 0.496. So jobs per day = 0.5 x GPUs x 24 h / GPU-hours of a mean job; with 41.2 GPU-hours that is
