@@ -22,6 +22,8 @@ OVERDUE_WAITING = 10.0
 OVERDUE_EUR_PER_GPU_H = 1.0
 # Starts after the end of a hold are offered on every second, then fourth slot: they are a last resort.
 OVERDUE_EVERY = 4
+# Beyond this slot (two days of quarter hours) only every FAR_EVERY-th start is offered.
+FAR_SLOTS, FAR_EVERY = 192, 4
 # Slots from which on every second and every fourth start is enough to look for prices.
 THIN_FROM = (16, 64)
 
@@ -137,7 +139,8 @@ def pairs_of(table: JobTable, frame: Frame) -> Pairs:
     slot = np.arange(frame.slots)
     end = np.maximum(table.latest, table.release)
     queued = (slot >= table.release[:, None]) & ((slot <= end[:, None]) | ((slot - end[:, None] - 1) % OVERDUE_EVERY == 0))
-    allowed = np.where(table.running[:, None], (slot == 0) | table.stoppable[:, None], queued)
+    sparse = (slot < FAR_SLOTS) | (slot % FAR_EVERY == 0) | (slot == end[:, None]) | (slot == table.release[:, None])
+    allowed = np.where(table.running[:, None], (slot == 0) | table.stoppable[:, None], queued) & sparse
     job, start = np.nonzero(allowed)
     resumed = table.running[job] & (start > 0)
     over = np.where(table.running[job], 0, np.maximum(0, start - end[job]))
