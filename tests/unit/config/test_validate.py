@@ -143,7 +143,7 @@ WARNINGS = [
     ({"plug": plug("maxHeatKw: 60", "maxHeatKw: 0.06"), "offtake": TINY}, "plug.yaml:7", "is it in MW?"),
     ({"plug": plug("2030-01-01", "2026-12-01")}, "plug.yaml:9", "runs out on 2026-12-01, in 10 days"),
     ({"plug": plug("position: return", "position: flow")}, "plug.yaml:9", "the flow sensor sits in the flow pipe"),
-    ({"plug": plug("maxHeatKw: 60", "maxHeatKw: 60, blocks: [{name: a, kw: 9, type: firm}]")}, "plug.yaml:7", "class N survives"),
+    ({"plug": plug("maxHeatKw: 60", "maxHeatKw: 60, blocks: [{name: a, kw: 9, type: firm}]")}, "plug.yaml:7", "class N"),
     ({"plug": plug(more=PUMP.replace("ratedHeatKw: 60", "ratedHeatKw: 50"))}, "plug.yaml:7", "together deliver 50 kW"),
     ({"offtake": offtake("0.04", "50")}, "offtake.yaml:9", "50 EUR/kWh; is it in EUR/MWh?"),
     ({"offtake": offtake("0.04", "0.00004")}, "offtake.yaml:9", "is it in EUR/Wh"),
