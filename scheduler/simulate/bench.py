@@ -7,6 +7,7 @@ of its own (`heat-dispatch bench plan` does so): then memory and the cold time a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scheduler.core.planning.checker import check_plan
@@ -31,6 +32,8 @@ SEEDS, SEEDS_MANY = 10, 4
 MEANING = {
     "wall_cold_s": "first plan of a fresh process, without a last plan: from the problem's arrays to the plan, no imports",
     "wall_warm_s": "the next cycle's problem (prices and demand moved by 3 %, 3 % of the queue exchanged) after the last plan",
+    "cpu_cold_s": "CPU seconds of the same (one thread): what the wall would show on an idle core",
+    "cpu_warm_s": "CPU seconds of the warm plan",
     "lb": "EUR, proven lower bound over all jobs and all options, less base_eur",
     "ub": "EUR, cost of the plan in the rolling model (whole in the commit window, mixed after it), less base_eur",
     "base_eur": "EUR of the load that no decision changes; it would flatter the gap and is left out of lb and ub",
@@ -48,21 +51,29 @@ def default_seeds(jobs: int) -> int:
     return SEEDS_MANY if jobs >= MANY_JOBS else SEEDS
 
 
-def measure(jobs: int, seed: int, budget: SolveBudget, clock_s: Seconds, rss_mb: Megabytes) -> Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """What the shell can measure of this process: a clock, CPU seconds so far, largest resident memory so far in MiB."""
+
+    clock_s: Seconds
+    cpu_s: Seconds
+    rss_mb: Megabytes
+
+
+def measure(jobs: int, seed: int, budget: SolveBudget, gauges: Gauges) -> Row:
     """Plan one problem cold and its next cycle warm, and have both plans checked.
 
     Args:
         jobs: size of the problem; it has twice as many GPUs.
         seed: of the generated problem.
         budget: iterations of the solver and its guard.
-        clock_s: a clock.
-        rss_mb: largest resident memory of this process so far, MiB.
+        gauges: clock, CPU time and memory.
     """
     problem = instance(jobs, seed)
-    cold, wall_cold_s = _timed(problem, budget, None, clock_s)
+    cold, wall_cold_s, cpu_cold_s = _timed(problem, budget, None, gauges)
     later = perturbed(problem, seed)
-    warm, wall_warm_s = _timed(later, budget, cold, clock_s)
-    peak_mb = rss_mb()
+    warm, wall_warm_s, cpu_warm_s = _timed(later, budget, cold, gauges)
+    peak_mb = gauges.rss_mb()
     violations = [*check_plan(problem, cold), *check_plan(later, warm)]
     return {
         "jobs": jobs,
@@ -70,6 +81,8 @@ def measure(jobs: int, seed: int, budget: SolveBudget, clock_s: Seconds, rss_mb:
         "gpus": 2 * jobs,
         "wall_cold_s": wall_cold_s,
         "wall_warm_s": wall_warm_s,
+        "cpu_cold_s": cpu_cold_s,
+        "cpu_warm_s": cpu_warm_s,
         **_quality(cold),
         "warm": _quality(warm),
         "rss_mb": peak_mb,
@@ -81,12 +94,13 @@ def measure(jobs: int, seed: int, budget: SolveBudget, clock_s: Seconds, rss_mb:
     }
 
 
-def _timed(problem: PlanProblem, budget: SolveBudget, last: Plan | None, clock_s: Seconds) -> tuple[Plan, float]:
-    """A plan and its seconds, the digest of the input included."""
-    began_s = clock_s()
+def _timed(problem: PlanProblem, budget: SolveBudget, last: Plan | None, gauges: Gauges) -> tuple[Plan, float, float]:
+    """A plan, its wall and its CPU seconds, the digest of the input included."""
+    clock_s = gauges.clock_s
+    began_s, used_s = clock_s(), gauges.cpu_s()
     end_s = began_s + budget.guard_s
     plan = solve(problem, budget, last=last, out_of_time=lambda: clock_s() >= end_s, clock_s=clock_s, digest=digest_of(problem))
-    return plan, clock_s() - began_s
+    return plan, clock_s() - began_s, gauges.cpu_s() - used_s
 
 
 def _quality(plan: Plan) -> Row:
@@ -101,13 +115,12 @@ def gap_of(lb: float, ub: float) -> float:
     return 0.0 if ub == lb else (ub - lb) / max(abs(ub), 1e-9)
 
 
-def measure_naive(jobs: int, seed: int, limit_s: float, log_path: str, shell: tuple[Seconds, Megabytes]) -> Row:
-    """Let CBC plan the same problem with every option written out; `shell` is (clock, memory of this process).
+def measure_naive(jobs: int, seed: int, limit_s: float, log_path: str, gauges: Gauges) -> Row:
+    """Let CBC plan the same problem with every option written out.
 
     The memory is that of the modelling process; CBC's own process comes on top.
     """
-    clock_s, rss_mb = shell
-    found = naive_solve(instance(jobs, seed), limit_s, log_path=log_path, gap_fraction=WITHIN, clock_s=clock_s)
+    found = naive_solve(instance(jobs, seed), limit_s, log_path=log_path, gap_fraction=WITHIN, clock_s=gauges.clock_s)
     return {
         "jobs": jobs,
         "seed": seed,
@@ -121,7 +134,7 @@ def measure_naive(jobs: int, seed: int, limit_s: float, log_path: str, shell: tu
         "ub": found.objective_eur,
         "cbc_lb": found.bound_eur,
         "incumbents": [list(one) for one in found.incumbents],
-        "rss_mb": rss_mb(),
+        "rss_mb": gauges.rss_mb(),
     }
 
 
@@ -170,6 +183,7 @@ def _of_size(jobs: int, rows: Sequence[Row]) -> Row:
         "rows": len(rows),
         **{f"wall_cold_p{int(100 * at)}_s": quantile(cold, at) for at in (0.5, 0.95)},
         **{f"wall_warm_p{int(100 * at)}_s": quantile(warm, at) for at in (0.5, 0.95)},
+        **{f"cpu_{kind}_p95_s": quantile([row[f"cpu_{kind}_s"] for row in rows], 0.95) for kind in ("cold", "warm")},
         **{f"gap_p{int(100 * at)}": quantile(gaps, at) for at in (0.5, 0.95)},
         "gap_warm_p95": quantile([row["warm"]["gap"] for row in rows], 0.95),
         "gap_within_target": within,

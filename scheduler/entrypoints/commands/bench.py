@@ -30,6 +30,7 @@ from scheduler.simulate.bench import (
     NAIVE_HEADER,
     PLAN_CAPTION,
     PLAN_HEADER,
+    Gauges,
     Row,
     beside,
     default_seeds,
@@ -112,12 +113,13 @@ def row(
     jobs: int, seed: int, guard_s: float = SolveBudget().guard_s, naive_limit_s: Annotated[float, typer.Option()] = 0.0
 ) -> None:
     """Measure one row in this process and print it as JSON; with a limit, by CBC."""
+    gauges = Gauges(clock_s=time.perf_counter, cpu_s=time.process_time, rss_mb=rss_mb)
     if naive_limit_s > 0.0:
         with tempfile.TemporaryDirectory() as folder:
             log_path = str(Path(folder) / "cbc.log")
-            found = measure_naive(jobs, seed, naive_limit_s, log_path, (time.perf_counter, rss_mb))
+            found = measure_naive(jobs, seed, naive_limit_s, log_path, gauges)
     else:
-        found = measure(jobs, seed, SolveBudget(guard_s=guard_s), time.perf_counter, rss_mb)
+        found = measure(jobs, seed, SolveBudget(guard_s=guard_s), gauges)
     sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
 
 
@@ -138,12 +140,15 @@ def measured(tasks: Sequence[tuple[int, int]], guard_s: float) -> Iterator[Row]:
     """One row per (jobs, seed), each said as soon as it is there."""
     for number, (jobs, seed) in enumerate(tasks, start=1):
         found = in_child(jobs, seed, ["--guard-s", str(guard_s)], ROW_LIMIT_S + 2 * guard_s)
-        err.print(
-            f"{number:>3}/{len(tasks)}  {jobs:,} jobs, seed {seed}: {found['wall_cold_s']:.2f} s cold, "
-            f"{found['wall_warm_s']:.2f} s warm, gap {100 * found['gap']:.2f} %, {found['rss_mb']:.0f} MiB",
-            markup=False,
-        )
+        err.print(f"{number:>3}/{len(tasks)}  {sentence(found)}", markup=False, soft_wrap=True)
         yield found
+
+
+def sentence(found: Row) -> str:
+    """A row in one line: wall seconds, CPU seconds in brackets, gap, memory."""
+    times = ", ".join(f"{found[f'wall_{one}_s']:.2f} s {one} ({found[f'cpu_{one}_s']:.2f} s CPU)" for one in ("cold", "warm"))
+    size = f"{found['jobs']:,} jobs, seed {found['seed']}"
+    return f"{size}: {times}, gap {100 * found['gap']:.2f} %, {found['rss_mb']:.0f} MiB"
 
 
 def compared(tasks: Sequence[tuple[int, int]], rows: Sequence[Row], limit_s: float, guard_s: float) -> Iterator[Row]:

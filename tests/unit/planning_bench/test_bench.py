@@ -13,14 +13,15 @@ from typer.testing import CliRunner
 
 from scheduler.domain.settings import SolveBudget
 from scheduler.entrypoints.commands.bench import app, in_child, machine, sizes_of
-from scheduler.simulate.bench import beside, default_seeds, gap_of, markdown, measure, plan_rows, quantile, summary_of
+from scheduler.simulate.bench import Gauges, beside, default_seeds, gap_of, markdown, measure, plan_rows, quantile, summary_of
 
 RUN = CliRunner()
 
 
 def row(jobs: int = 100, seed: int = 1, **changes: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "jobs": jobs, "seed": seed, "wall_cold_s": 1.0, "wall_warm_s": 0.5, "gap": 0.001, "lb": 99.9, "ub": 100.0,
+        "jobs": jobs, "seed": seed, "wall_cold_s": 1.0, "wall_warm_s": 0.5, "cpu_cold_s": 0.9, "cpu_warm_s": 0.4, "gap": 0.001,
+        "lb": 99.9, "ub": 100.0,
         "rss_mb": 150.0, "clock_bit": False, "violations": [], "warm": {"gap": 0.002, "clock_bit": False},
     }  # fmt: skip
     return fields | changes
@@ -36,7 +37,11 @@ def naive_row(incumbents: Sequence[Sequence[float]], ub: float | None, cbc_lb: f
 def test_a_row_is_measured_cold_and_warm_and_checked() -> None:
     # A clock that moves by a second at every look: every plan takes at least one.
     ticks = itertools.count()
-    found = measure(12, 3, SolveBudget(guard_s=1e9, mip_nodes=0, master_rounds=1), lambda: float(next(ticks)), lambda: 123.0)
+    cpu = itertools.count(step=7)
+    gauges = Gauges(clock_s=lambda: float(next(ticks)), cpu_s=lambda: float(next(cpu)), rss_mb=lambda: 123.0)
+    found = measure(12, 3, SolveBudget(guard_s=1e9, mip_nodes=0, master_rounds=1), gauges)
+    # The CPU clock is read once before and once after each plan.
+    assert (found["cpu_cold_s"], found["cpu_warm_s"]) == (7.0, 7.0)
     assert found["wall_cold_s"] >= 1.0
     assert found["wall_warm_s"] >= 1.0
     assert found["gap"] == pytest.approx((found["ub"] - found["lb"]) / abs(found["ub"]))
