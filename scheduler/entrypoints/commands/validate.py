@@ -45,7 +45,7 @@ def validate(
     report_findings(findings)
     objects = f"{len(manifests.entries)} object{'' if len(manifests.entries) == 1 else 's'}"
     warnings = f", {len(findings)} warning{'' if len(findings) == 1 else 's'}" if findings else ", nothing to complain about"
-    talk(json_file).print(f"{directory}: {objects}{warnings}", markup=False)
+    talk(json_file).print(f"{directory}: {objects}{warnings}", markup=False, soft_wrap=True)
 
 
 def today() -> datetime:
