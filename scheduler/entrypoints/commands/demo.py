@@ -52,8 +52,8 @@ output folder holds report.html, plan.html, plan.json, schedule.json (the messag
 START_UTC = utc("2026-01-11T23:00:00+00:00")
 LEDGER_FILE = "ledger.db"
 # Smaller than the operator's budget: a week of plans is to be had while one watches.
-DEMO_BUDGET = SolveBudget(bundle_steps=60, master_rounds=2, mip_nodes=40, dive_batches=30, target_gap=0.01)
-DEMO_BOUND = BoundBudget(rounds=20)
+DEMO_BUDGET = SolveBudget(bundle_steps=60, master_rounds=1, mip_nodes=0, dive_batches=30, target_gap=0.02)
+DEMO_BOUND = BoundBudget(rounds=8)
 
 
 class DirectLedger:
