@@ -80,7 +80,7 @@ class Planned:
         record = drive(run_cycle(ports, world.site, self.settings, self.memory.last))
         memory = self.memory
         memory.last, memory.snapshot = record.decision.plan, record.snapshot
-        memory.problem = memory.outlook = None
+        self._make_ready(world)
         self.decision = record.decision
         memory.entries.append(record.entry)
         memory.refused += len(record.decision.refused)
@@ -91,6 +91,15 @@ class Planned:
         }
         if self.clock_s is not None:
             memory.wall_s.append(self.clock_s() - began)
+
+    def _make_ready(self, world: World) -> None:
+        """Write the plan's problem once more, so that a new job between two cycles is priced without delay."""
+        memory, settings = self.memory, self.settings
+        memory.problem = memory.outlook = None
+        if self.acts and settings.levers.shifting and memory.snapshot is not None and self.plan() is not None:
+            grid = plan_grid(memory.snapshot.observed_utc, settings)
+            memory.outlook = outlook(world.site, memory.snapshot, settings, grid)
+            memory.problem = build_problem(world.site, memory.snapshot, memory.outlook, settings)
 
     def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
         """Setpoints of the slot that begins now."""
@@ -130,7 +139,7 @@ class PlanGate:
         if plan is None or not steering.settings.levers.shifting:
             cluster.release(job)
             return
-        problem, priced = self._problem(), self._priced(cluster, job)
+        problem, priced = steering.memory.problem, self._priced(cluster, job)
         if problem is None or priced is None:
             cluster.release(job)
             return
@@ -140,16 +149,6 @@ class PlanGate:
         self._carry_out(cluster, job, priced, decided)
         if steering.clock_s is not None:
             steering.memory.admission_s.append(steering.clock_s() - began)
-
-    def _problem(self) -> PlanProblem | None:
-        """The problem of the last plan, written once per cycle when the first job comes."""
-        memory, steering = self.steering.memory, self.steering
-        if memory.problem is None and memory.snapshot is not None and self.world is not None:
-            site = self.world.site
-            grid = plan_grid(memory.snapshot.observed_utc, steering.settings)
-            memory.outlook = outlook(site, memory.snapshot, steering.settings, grid)
-            memory.problem = build_problem(site, memory.snapshot, memory.outlook, steering.settings)
-        return memory.problem
 
     def _priced(self, cluster: VirtualCluster, job: VirtualJob) -> PlanJob | None:
         """The new job as the plan would see it; None when it cannot be planned."""

@@ -29,6 +29,10 @@ class Loads:
     draw_kw: FloatArray
 
 
+WHOLE = 1e-6
+Fixed = tuple[IntArray, FloatArray]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prices:
     """Prices per pool and step: EUR per GPU-hour, and EUR per kWh of extra draw beyond its own electricity."""
@@ -158,14 +162,32 @@ class Dispatch:
         build.put(rows, self._held, -1.0)
         self.arrays: LpArrays = build.build()
         self._lp = HotLp(self.arrays)
+        now = frame.step_start < problem.commit_slots
+        on = [plug.on[now] for plug in self.vars.plugs if len(plug.on)]
+        self._states: IntArray = np.concatenate(on) if on else np.zeros(0, dtype=np.int64)
 
-    def cost(self, loads: Loads, fixed: tuple[IntArray, FloatArray] | None = None) -> tuple[float, FloatArray]:
-        """Plant cost in EUR of loads and the columns that attain it; `fixed` columns keep their values if that is possible."""
+    def cost(self, loads: Loads, pumps: Fixed | None = None) -> tuple[float, FloatArray]:
+        """Plant cost in EUR of loads and the columns that attain it, pump states of the commit window whole.
+
+        pumps: states to keep (columns, values) if the loads allow; else the cheapest of the relaxed states rounded, rounded up,
+        all on, all off. Off is always possible: heat may be rejected.
+        """
         for columns, load in ((self._held, loads.gpus / self.scale.gpus), (self.vars.draw, loads.draw_kw / self.scale.kw)):
             self._lp.change_bounds(columns.ravel(), load.ravel(), load.ravel())
-        if fixed is not None and len(fixed[0]):
-            self._lp.change_bounds(fixed[0], fixed[1], fixed[1])
-            if self._lp.run():
-                return self._lp.objective, self._lp.values
-            self._lp.change_bounds(fixed[0], self.arrays.lower[fixed[0]], self.arrays.upper[fixed[0]])
-        return self._lp.solve(), self._lp.values
+        kept = None if pumps is None else self._with_states(*pumps)
+        if kept is not None:
+            return kept
+        relaxed = self._lp.solve(), self._lp.values
+        value = relaxed[1][self._states]
+        if not bool(((value > WHOLE) & (value < 1.0 - WHOLE)).any()):
+            return relaxed
+        tries = (np.round(value), np.ceil(value - WHOLE), np.ones_like(value), np.zeros_like(value))
+        found = [one for one in (self._with_states(self._states, states) for states in tries) if one is not None]
+        return min(found, key=lambda one: one[0])
+
+    def _with_states(self, columns: IntArray, states: FloatArray) -> tuple[float, FloatArray] | None:
+        """Cost with these pump states, None when the loads do not allow them; the bounds are free again afterwards."""
+        self._lp.change_bounds(columns, states, states)
+        found = (self._lp.objective, self._lp.values) if self._lp.run() else None
+        self._lp.change_bounds(columns, self.arrays.lower[columns], self.arrays.upper[columns])
+        return found

@@ -127,9 +127,18 @@ class Dive:
             self._free([other])
             second = self._fixed([decision])
         if second is None:
+            second = self._with_pumps_anew(decision)
+        if second is None:
             self._free([decision])
             raise ArithmeticError("no decision of a job keeps the plan feasible")
         return second
+
+    def _with_pumps_anew(self, decision: Decision) -> Solved | None:
+        """Decide the pumps again after a job: as they stand they ask for more heat than it leaves (minimum load)."""
+        for states in self._window_states():
+            self.master.bound_plant(states, np.zeros(len(states)), np.ones(len(states)))
+        found = self._fixed([decision])
+        return None if found is None else self._pumps(found)
 
     def _pumps(self, start: Solved) -> Solved:
         """Decide the pump states of the window: as relaxed but rounded, all on, or all off, whichever costs least."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scheduler.core.planning.aggregate import Dispatch, Envelope, Loads, Prices
+from scheduler.core.planning.aggregate import Dispatch, Envelope, Fixed, Loads, Prices
 from scheduler.core.planning.columns import Columns
 from scheduler.core.planning.frame import Frame
 from scheduler.core.planning.oracle import Oracle
@@ -34,8 +34,6 @@ from scheduler.domain.time import FloatArray, IntArray
 LEAST_WEIGHT = 1e-6
 LEAST_SLACK = 1e-6
 PLAN_ID_LENGTH = 12
-
-Fixed = tuple[IntArray, FloatArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

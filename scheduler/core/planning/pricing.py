@@ -21,8 +21,8 @@ from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
 
-COARSE, MIDDLE, FINE = 4, 12, 32
-# Up to this many jobs all starts are priced on the middle grid when columns are written.
+COARSE, MIDDLE, FINE = 4, 16, 32
+# Up to this many jobs all starts are priced on the middle grid and columns are written from it.
 FEW = 320
 JOB_GROUPS = 6
 # Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
@@ -119,7 +119,7 @@ class Pricing:
         """
         priced = self.oracle.price(self.oracle.profiles(prices, COARSE if self.table.count > FEW else MIDDLE))
         pair = self._best_bins(priced, per_job)
-        fine = self.oracle.profiles(prices, FINE)
+        fine = self.oracle.profiles(prices, FINE) if self.table.count > FEW else priced.profiles
         pairs = self.oracle.pairs
         job = pairs.job[pair]
         limit = np.full(self.table.count, np.inf) if below is None else below - 1e-6

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 import numpy as np
 
-from scheduler.core.planning.aggregate import Prices, base_load_eur
+from scheduler.core.planning.aggregate import Fixed, Prices, base_load_eur
 from scheduler.core.planning.bundle import maximise
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
-from scheduler.core.planning.extract import Extractor, Fixed, Mix
+from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
 from scheduler.core.planning.master import Master, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
@@ -38,6 +38,8 @@ ALL_BINS = 99
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
 # Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
+# A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
+MIP_COLUMNS = 600
 DIVE_STEP, CAREFUL_SOLVES = 0.025, 4
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
@@ -202,13 +204,14 @@ class _Solve:
         relaxed = master.solve(barrier=not few)
         dive = Dive(master, self.problem.commit_slots, DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur))
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
-        pumps = dive.pump_states(found)
         if few and self._open_gap(found) > 0.5 * self.budget.target_gap and not self.watch.brake():
             dive.reset()
             other = dive.careful(master.solve(), CAREFUL_SOLVES * self.budget.dive_batches, self.watch.brake)
             found = found if other is None or other.objective_eur > found.objective_eur else other
         self.watch.stage("dive")
-        if few and self._open_gap(found) > self.budget.target_gap and self.budget.mip_nodes > 0 and not self.watch.brake():
+        pumps = dive.pump_states(found)
+        small = master.columns.count <= MIP_COLUMNS and self.budget.mip_nodes > 0
+        if small and self._open_gap(found) > self.budget.target_gap and not self.watch.brake():
             better = solve_restricted(self.problem, master, found, (relaxed, dive.doubtful), self.budget)
             if better is not None and better.objective_eur < found.objective_eur:
                 found, pumps = better, dive.pump_states(better)
