@@ -1,6 +1,7 @@
 """YAML as plain values that remember their lines.
 
-Scalars follow YAML 1.2, as the API server's reader does: `10:30` and `2027-06-30` are text, `yes` is text, `1e3` is a number.
+Scalars are read as the API server's reader does: `10:30` and `2027-06-30` are text, `1e3` is a number, and yes, no, on, off, y
+and n without quotes are booleans.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ MAX_DEPTH = 64
 STR, MAP, SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 NULL, BOOL = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+TRUE, FALSE = ("true", "yes", "on", "y"), ("false", "no", "off", "n")
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,11 +32,13 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(NULL, re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(INT, re.compile(r"^[-+]?[0-9]{1,15}$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(BOOL, re.compile(rf"^(?:{'|'.join(TRUE + FALSE)})$", re.IGNORECASE), list("tTfFyYnNoO"))
+_Loader.add_implicit_resolver(INT, re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,14})$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     FLOAT,
-    re.compile(r"^(?:[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+    re.compile(
+        r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,3})?|[-+]?[1-9][0-9]{15,300}|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
     list("-+.0123456789"),
 )
 
@@ -144,7 +148,7 @@ class _Reader:
         if node.tag == NULL:
             return None
         if node.tag == BOOL:
-            return text.lower() == "true"
+            return text.lower() in TRUE
         try:
             if node.tag == INT:
                 return int(text)

@@ -219,7 +219,7 @@ def _message(kind: type[Resource], path: Path, details: ErrorDetails) -> tuple[s
         return f"{_shown(given)} is not allowed here{hint}", one_of(names)
     if code in ("float_type", "int_type", "bool_type", "int_from_float", "string_type"):
         wanted = {"float": "a number", "bool": "true or false", "int": "a whole number", "string": "text"}[code.split("_")[0]]
-        hint = " (in quotes it is text)" if isinstance(given, str) and code != "string_type" else ""
+        hint = " (in quotes it is text)" if isinstance(given, str) else _quotes(given) if code == "string_type" else ""
         return f"{_shown(given)} is not {wanted}{hint}", wanted
     if code == "string_pattern_mismatch":
         return f"{_shown(given)} cannot be read", PATTERNS.get(str(context.get("pattern")), str(context.get("pattern")))
@@ -241,9 +241,11 @@ def _shown(given: object) -> str:
     return repr(given)[:60]
 
 
-def _quotes(given: object, names: Sequence[str]) -> str:
-    """The hint that a number was meant as text."""
-    return f"; write it in quotes: '{given}'" if not isinstance(given, str) and str(given) in names else ""
+def _quotes(given: object, names: Sequence[str] = ()) -> str:
+    """The hint that a number or a boolean was meant as text."""
+    if isinstance(given, bool):
+        return "; yes, no, on, off, y and n are booleans unless in quotes"
+    return f"; write it in quotes: '{given}'" if str(given) in names else ""
 
 
 def _part_at(kind: type[Part], path: Path) -> type[Part] | None:

@@ -64,6 +64,14 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text; a lone y or n is quoted, since the API server's reader takes it for a boolean."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if text.lower() in ("y", "n") else None)
+
+
+_Plain.add_representer(str, _text)
+
+
 def custom_resource_definition(kind: type[Resource]) -> Schema:
     """apiextensions.k8s.io/v1 CustomResourceDefinition: cluster-scoped, structural, with status and printer columns."""
     singular = kind.__name__.lower()
@@ -154,16 +162,12 @@ class _Structure:
 
 
 def _made_default(part: type[Part], alias: str) -> Any:
-    """What a field's factory makes, as JSON; `{}` for a part, whose own fields have their defaults; None when it has none."""
+    """What a field's factory makes, as JSON in full: the API server checks a default against the rules as it stands."""
     (field,) = [field for field in part.model_fields.values() if field.alias == alias]
     if field.default_factory is None:
         return None
     value = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, BaseModel):
-        return {}
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    return value
+    return [_json(item) for item in value] if isinstance(value, list) else _json(value)
 
 
 def _json(value: Any) -> Any:

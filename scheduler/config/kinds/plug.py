@@ -164,7 +164,9 @@ class ThermalPlugSpec(Part):
     storage: Storage | None = about("Tank; none: none.", default=None)
     rejection: Rejection = about("Dry cooler and room cooling.", default_factory=Rejection)
     redundancy_class: Literal["N", "N+1", "2N"] = about(
-        "What survives one failure: nothing (N), half (N+1), all (2N); limits firm blocks.", default="N"
+        "What survives one failure: nothing (N), half (N+1), all (2N); limits firm blocks. Write 'N' in quotes: bare, it is "
+        "a boolean in YAML.",
+        default="N",
     )
     metering: Metering = about("Billing meter.")
     control: list[ControlPoint] = about("Ways to speak with the plant; none: advisory.", default_factory=list, max_length=8)

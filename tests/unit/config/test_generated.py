@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
+from scheduler.config.cel import holds
 from scheduler.config.kinds import KINDS
 from scheduler.config.schemas import custom_resource_definition, generated
 
@@ -81,11 +83,29 @@ def test_crd_is_structural(name: str) -> None:
 def test_defaults_and_units_reach_the_crd() -> None:
     policy = custom_resource_definition(KINDS["DispatchPolicy"])
     spec = policy["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-    assert spec["capping"]["default"] == {}
+    assert spec["capping"]["default"]["levels"] == [1.0, 0.85, 0.7, 0.57]
     assert spec["capping"]["properties"]["levels"]["default"] == [1.0, 0.85, 0.7, 0.57]
     assert spec["mode"]["default"] == "Observe"
     assert spec["limits"]["properties"]["siteMaxKw"]["description"].endswith("In kW.")
     assert spec["capping"]["x-kubernetes-validations"][0]["rule"].startswith("self.levels.exists")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_defaults_obey_the_rules_as_they_stand(name: str) -> None:
+    """The API server does not fill a default's own fields before it checks it: a default of {} would be refused."""
+    whole = custom_resource_definition(KINDS[name])["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for path, schema in schemas_below(whole, name):
+        for rule in schema.get("x-kubernetes-validations", []) if "default" in schema else []:
+            named = [field for field in schema["properties"] if f"self.{field}" in rule["rule"]]
+            asked = [field for field in named if f"has(self.{field})" not in rule["rule"]]
+            assert set(asked) <= set(schema["default"]), path
+            assert holds(rule["rule"], schema["default"]), path
+
+
+def test_a_lone_n_is_quoted() -> None:
+    text = generated()[PurePosixPath("manifests/crds/thermalplugs.yaml")]
+    assert "default: 'N'" in text
+    assert re.search(r"(- |: )[yYnN]$", text, flags=re.MULTILINE) is None
 
 
 def test_yaml_has_no_anchors_and_reads_back() -> None:

@@ -63,6 +63,11 @@ CAPTURE = "{gpu: 0.9, other: 0.3}"
         ("return,", "retrun,", "9: spec.metering.position: 'retrun' is not allowed here, did you mean 'return'? (expected one"),
         ("m1,", "m1, meterClass: 2,", "9: spec.metering.meterClass: 2 is not allowed here; write it in quotes: '2' (expected"),
         ("2030-01-01", "2030-02-30", "9: spec.metering.calibrationDue: '2030-02-30' is not a day such as 2027-12-31"),
+        (
+            CAPTURE,
+            CAPTURE + "\nredundancyClass: N",
+            "9: spec.redundancyClass: False is not allowed here; yes, no, on, off, y and n",
+        ),
         (CAPTURE, "[0.9]", "8: spec.capture: a list is not a mapping of fields"),
         (CAPTURE, "{gpu: 0.9, other: 0.3, cpu: 0.5}", "8: spec.capture: cpu and cpuShareOfRest go together"),
         (CAPTURE, "{gpu: 0.9, gpu: 0.8, other: 0.3}", "8: spec.capture.gpu: the field is there twice, first in line 8"),
@@ -144,10 +149,13 @@ def test_an_empty_value_counts_as_not_given_and_is_said(tmp_path: Path) -> None:
 
 
 def test_scalars_are_read_as_the_api_server_reads_them() -> None:
-    (read,), findings = read_documents("{a: 10:30, b: 2027-06-30, c: yes, d: 1e3, e: 0o7, f: true, g: -2, h: '1', i: 1_0}", "x")
+    (read,), findings = read_documents(
+        "{a: 10:30, b: 2027-06-30, c: yes, N: 'N', d: 1e3, e: 0o7, f: true, g: -2, h: '1', i: 010, j: 5., k: 1234567890123456}",
+        "x",
+    )
     assert findings == []
     assert read.value == {
-        "a": "10:30", "b": "2027-06-30", "c": "yes", "d": 1000.0, "e": "0o7", "f": True, "g": -2, "h": "1", "i": "1_0",
+        "a": "10:30", "b": "2027-06-30", "c": True, "N": "N", "d": 1000.0, "e": "0o7", "f": True, "g": -2, "h": "1", "i": "010", "j": 5.0, "k": 1234567890123456.0,
     }  # fmt: skip
 
 
