@@ -155,7 +155,8 @@ def test_scalars_are_read_as_the_api_server_reads_them() -> None:
     )
     assert findings == []
     assert read.value == {
-        "a": "10:30", "b": "2027-06-30", "c": True, "N": "N", "d": 1000.0, "e": "0o7", "f": True, "g": -2, "h": "1", "i": "010", "j": 5.0, "k": 1234567890123456.0,
+        "a": "10:30", "b": "2027-06-30", "c": True, "N": "N", "d": 1000.0, "e": "0o7", "f": True, "g": -2, "h": "1",
+        "i": "010", "j": 5.0, "k": 1234567890123456.0,
     }  # fmt: skip
 
 
