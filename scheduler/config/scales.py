@@ -17,6 +17,8 @@ from scheduler.units import KWH_PER_MWH, kw_from_w
 
 KELVIN_FROM = 200.0
 FAR = 3.0
+# A tank that holds six weeks of the plug's heat is a unit mistake.
+LONGEST_TANK_H = 42.0 * 24.0
 WATT_RATIO = 100.0
 MEGAWATT_RATIO = 0.01
 
@@ -107,7 +109,7 @@ def _plug_size(manifests: Manifests, plug: ThermalPlug) -> Iterator[Finding]:
         elif ratio < MEGAWATT_RATIO:
             yield doubt(manifests, plug, path, f"{said}; is it in MW?", f"kW, up to about {possible_kw:.3g}")
     tank = plug.spec.storage
-    if tank is not None and tank.capacity_kwh > 1000.0 * stated_kw:
+    if tank is not None and tank.capacity_kwh > LONGEST_TANK_H * stated_kw:
         text = (
             f"a tank of {tank.capacity_kwh:g} kWh holds the plug's heat of {tank.capacity_kwh / stated_kw:.0f} h; is it in Wh?"
         )

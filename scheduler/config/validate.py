@@ -35,6 +35,7 @@ def validate_manifests(manifests: Manifests, now_utc: datetime) -> list[Finding]
     for site in manifests.of(Site):
         findings += _bands(Place(manifests, site), site)
     findings += scale_findings(manifests)
+    findings += _unread(manifests)
     findings += _whole(manifests)
     if not errors_of(findings):
         findings += _converted(manifests)
@@ -56,6 +57,26 @@ def _whole(manifests: Manifests) -> Iterator[Finding]:
         yield place.doubt(("nodePools",), "no pools: fine with a live cluster; `plan` and `backtest` need them")
     if plugs and not manifests.of(WorkloadClass):
         yield warning(where, "", "no WorkloadClass: every job is insulated, nothing can be moved or capped")
+
+
+def _unread(manifests: Manifests) -> Iterator[Finding]:
+    """What may be stated and is not reckoned with by plans in this version: never ignored in silence."""
+    for plug in manifests.of(ThermalPlug):
+        pump = plug.spec.heat_pump
+        if pump is not None and not pump.inside_boundary:
+            text = "plans still pay the heat pump's electricity: this version has no heat pump of the customer's"
+            yield Place(manifests, plug).doubt(("heatPump", "insideBoundary"), text)
+    for offtake in manifests.of(HeatOfftake):
+        place = Place(manifests, offtake)
+        if offtake.spec.tariff.take_or_pay_kwh_per_year > 0.0:
+            text = "plans do not reckon with the take-or-pay volume: it is settled at the end of the year"
+            yield place.doubt(("tariff", "takeOrPayKwhPerYear"), text)
+        if offtake.spec.thermal_mass is not None:
+            yield place.doubt(("thermalMass",), "plans do not use the customer's own store in this version")
+    for job_class in manifests.of(WorkloadClass):
+        if job_class.spec.power_profile != "generic_training":
+            text = "plans use the policy's capping.speedCurve for every class in this version"
+            yield Place(manifests, job_class).doubt(("powerProfile",), text)
 
 
 def _converted(manifests: Manifests) -> Iterator[Finding]:

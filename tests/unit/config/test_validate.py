@@ -227,6 +227,22 @@ def test_classes(tmp_path: Path, name: str, spec: str, level: Level, expected: s
     assert expected in str(finding)
 
 
+def test_what_plans_do_not_reckon_with_is_said(tmp_path: Path) -> None:
+    files = minimal(
+        plug=plug(more=PUMP.replace("ratedHeatKw: 60", "ratedHeatKw: 60\n  insideBoundary: false")),
+        offtake=offtake(
+            "fixedEurPerKwh: 0.04",
+            "fixedEurPerKwh: 0.04, takeOrPayKwhPerYear: 1000",
+            "thermalMass: {kwhPerK: 10, minC: 30, maxC: 45, maxKPerDay: 1}\n",
+        ),
+        classes={"calm": "{flexibility: deferrable, maxDelay: 1h, powerProfile: memory_bound}"},
+    )
+    findings = validate_manifests(manifests_of(tmp_path, files), NOW)
+    assert errors_of(findings) == []
+    named = [finding.field.rsplit(".", 1)[-1] for finding in findings]
+    assert named == ["insideBoundary", "takeOrPayKwhPerYear", "thermalMass", "powerProfile"]
+
+
 def test_one_owner_for_each_thing(tmp_path: Path) -> None:
     files = minimal(classes=CLASSES, policy="{}")
     files["more.yaml"] = "---\n".join(
