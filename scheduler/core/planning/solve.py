@@ -280,7 +280,7 @@ def _shifted_prices(last: Plan, problem: PlanProblem, pricing: Pricing) -> Price
     shape = (len(problem.pools), frame.slots)
     if duals.slot_s != problem.grid.slot_s or duals.gpu_eur_per_gpu_h.shape != shape or not 0 <= elapsed < frame.slots:
         return None
-    if not bool(duals.gpu_eur_per_gpu_h.any()):
+    if not bool(duals.draw_eur_per_kwh.any()):
         return None
     at = np.minimum(np.arange(frame.slots) + elapsed, frame.slots - 1)
     slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)

@@ -15,7 +15,7 @@ duals, smoothed towards the best prices known; its value tells how far the searc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -29,6 +29,7 @@ from scheduler.domain.world import Scenario
 # Share of the best prices in the next prices to try: the duals of a few schedules are wild, the more the fewer there are.
 SMOOTHING = 0.6
 # Taken off the bound for the accuracy of the solvers (1e-7 in their rows), as a share of all money that changes hands.
+HOURS_PER_DAY = 24
 SOLVER_SAFETY_FRACTION = 1e-6
 
 
@@ -55,7 +56,7 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
         Misconfigured: when a job fits no pool or cannot end inside the window.
     """
     limits = BoundBudget() if budget is None else budget
-    oracle, plant, master = Oracle(problem), PlantAtPrices(problem, 0), Master(problem)
+    oracle, plant, master = Oracle(problem), PlantAtPrices(problem, limits.plant_nodes), Master(problem)
     prices = first_prices(problem)
     search = _Search(bound_eur=-np.inf, prices=prices)
     for _ in range(max(1, limits.rounds)):
@@ -71,12 +72,24 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
             break
         search.relaxed_eur = mixed[0]
         prices = search.prices.mixed(mixed[1], SMOOTHING)
+    _make_pumps_whole(search, plant, oracle)
     return _result(problem, search, master)
 
 
 def bound_for(scenario: Scenario, series: WindowSeries, end_utc: datetime, budget: BoundBudget | None = None) -> BoundResult:
     """`foresight_bound` of a scenario up to the common end of its strategies; `series` as they were charged with."""
-    return foresight_bound(bound_problem(scenario.site, scenario.jobs, series, end_utc), budget)
+    problem = bound_problem(scenario.site, scenario.jobs, series, end_utc)
+    return foresight_bound(_promised_inside(problem, HOURS_PER_DAY * scenario.days), budget)
+
+
+def _promised_inside(problem: BoundProblem, end_h: float) -> BoundProblem:
+    """Firm products are sold for the hours of the period only, not for those in which the last jobs end."""
+    edges = problem.edges_h
+    offtakes = tuple(
+        replace(one, sale_hours=tuple(hour for hour in one.sale_hours if edges[hour.last] <= end_h + 1e-9))
+        for one in problem.offtakes
+    )
+    return replace(problem, offtakes=offtakes)
 
 
 def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> None:
@@ -89,6 +102,14 @@ def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> 
     search.history.append(search.bound_eur)
 
 
+def _make_pumps_whole(search: _Search, plant: PlantAtPrices, oracle: Oracle) -> None:
+    """At the best prices, let no pump be half on: the proven side of a branch and bound on its states only raises the bound."""
+    if not plant.branches:
+        return
+    answer = oracle(search.prices.gpu, search.prices.draw)
+    _note(search, search.prices, answer, plant.exact(search.prices)[0])
+
+
 def _result(problem: BoundProblem, search: _Search, master: Master) -> BoundResult:
     """The result with its account of itself."""
     rounds = len(search.history)
@@ -97,7 +118,8 @@ def _result(problem: BoundProblem, search: _Search, master: Master) -> BoundResu
     method = (
         f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {rounds} rounds of column "
         f"generation over {master.schedules} schedules of {len(problem.jobs)} jobs. Each job is priced over all continuous "
-        "starts, moving caps and pauses; heat pump states, tank and sale are a linear program with the best possible promises. "
+        "starts, moving caps and pauses; heat pump, tank and sale are a linear program with the best possible promises, at the "
+        "best prices with whole pump states by branch and bound. "
         "Weak duality makes it a lower bound for every policy, whatever it knows."
     )
     return BoundResult(
