@@ -183,15 +183,15 @@ def _with_unit(known: Schema, schema: Schema) -> None:
 
 def _parts_by_name(kind: type[Resource]) -> dict[str, type[Part]]:
     """Class of every part that a kind holds, by the name under which pydantic defines it."""
-    return {part.__name__: part for part in _parts(kind)}
+    return {part.__name__: part for part in all_parts(kind)}
 
 
-def _parts(part: type[Part]) -> Iterator[type[Part]]:
+def all_parts(part: type[Part]) -> Iterator[type[Part]]:
     """A part and all parts below it."""
     yield part
     for field in part.model_fields.values():
         for inner in _inner_parts(field.annotation):
-            yield from _parts(inner)
+            yield from all_parts(inner)
 
 
 def _inner_parts(annotation: Any) -> Iterator[type[Part]]:
@@ -224,7 +224,7 @@ def reference_page() -> str:
                     "|---|---|---|---|---|",
                 ]
                 lines += rows
-        rules = [f"- {message}: `{rule}`" for part in _unique(_parts(kind)) for rule, message in part.rules]
+        rules = [f"- {message}: `{rule}`" for part in _unique(all_parts(kind)) for rule, message in part.rules]
         if rules:
             lines += ["", f"### {name} rules", "", *rules]
     return "\n".join(lines) + "\n"

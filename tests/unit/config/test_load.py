@@ -12,7 +12,7 @@ from scheduler.config.findings import Level, errors_of, refuse
 from scheduler.config.kinds import KINDS, HeatOfftake, Site, ThermalPlug
 from scheduler.config.lines import MAX_NODES, read_documents
 from scheduler.config.load import load_manifests, parts_of
-from scheduler.config.schemas import _parts
+from scheduler.config.schemas import all_parts
 from scheduler.domain.errors import Misconfigured
 
 
@@ -173,7 +173,7 @@ def test_a_value_that_holds_itself_is_stopped() -> None:
 
 
 def test_every_rule_of_every_kind_is_understood() -> None:
-    rules = {rule for kind in KINDS.values() for part in _parts(kind) for rule, _ in part.rules}
+    rules = {rule for kind in KINDS.values() for part in all_parts(kind) for rule, _ in part.rules}
     assert len(rules) > 15
     sample = {name: 1.0 for name in ("supplyMinC", "supplyMaxC", "sinkOutC", "sourceOutC", "minC", "maxC", "maxSlowdown")}
     for rule in rules:
