@@ -18,6 +18,7 @@ from scheduler.config.kinds.base import (
     API_VERSION,
     DURATION_PATTERN,
     GROUP,
+    INSTANT_PATTERN,
     LOCAL_TIME_PATTERN,
     MONTH_DAY_PATTERN,
     NAME_PATTERN,
@@ -34,6 +35,7 @@ PATTERNS = {
     NAME_PATTERN: "lower case letters, digits, - and .",
     DURATION_PATTERN: "a duration such as 48h, 1h30m or 90s",
     LOCAL_TIME_PATTERN: "a local time such as 10:30",
+    INSTANT_PATTERN: "a time with its offset, such as 2026-01-05T00:00Z",
     MONTH_DAY_PATTERN: "month and day such as 10-01",
 }
 LIMITS = {

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from scheduler.config.kinds import KINDS, Resource
-from scheduler.config.kinds.base import GROUP, UNIT_KEY, VERSION, Part
+from scheduler.config.kinds.base import GROUP, INSTANT_PATTERN, UNIT_KEY, VERSION, Part
 
 Schema = dict[str, Any]
 
@@ -298,8 +298,10 @@ def _type_words(schema: Schema) -> str:
         return f"list of {inner}s" if inner in ("object", "string") else f"list: {inner}"
     if merged.get("type") == "object":
         return "map of strings"
-    if merged.get("format") in ("date-time", "date"):
-        return {"date-time": "time with offset", "date": "day"}[merged["format"]]
+    if merged.get("pattern") == INSTANT_PATTERN:
+        return "time with offset"
+    if merged.get("format") == "date":
+        return "day"
     return ", ".join([str(merged.get("type", "any")), *_limits(merged)])
 
 

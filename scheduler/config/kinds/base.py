@@ -24,6 +24,8 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s))+$"
 LOCAL_TIME_PATTERN = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 MONTH_DAY_PATTERN = r"^(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
+# Seconds may be left out, which the API server's own format date-time does not allow.
+INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|m|s)")
 MAX_ITEMS = 256
 
@@ -79,7 +81,7 @@ DurationText = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32, exa
 LocalTime = Annotated[str, Field(pattern=LOCAL_TIME_PATTERN, max_length=5, examples=["10:30"])]
 MonthDay = Annotated[str, Field(pattern=MONTH_DAY_PATTERN, max_length=5, examples=["10-01"])]
 ZoneName = Annotated[str, Field(min_length=1, max_length=64, examples=["Europe/Copenhagen"]), AfterValidator(_zone)]
-InstantText = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"}), AfterValidator(_instant)]
+InstantText = Annotated[str, Field(max_length=40, pattern=INSTANT_PATTERN), AfterValidator(_instant)]
 DayText = Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_day)]
 Word = Annotated[str, Field(max_length=1024)]
 

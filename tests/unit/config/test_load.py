@@ -68,6 +68,11 @@ CAPTURE = "{gpu: 0.9, other: 0.3}"
             CAPTURE + "\nredundancyClass: N",
             "9: spec.redundancyClass: False is not allowed here; yes, no, on, off, y and n",
         ),
+        (
+            CAPTURE,
+            CAPTURE + "\nmaintenance: [{start: 2026-02-01 00:00, end: 2026-02-30T00:00Z, kw: 1}]",
+            "9: spec.maintenance[0].start: '2026-02-01 00:00' cannot be read (expected a time with its offset, such as 2026-01",
+        ),
         (CAPTURE, "[0.9]", "8: spec.capture: a list is not a mapping of fields"),
         (CAPTURE, "{gpu: 0.9, other: 0.3, cpu: 0.5}", "8: spec.capture: cpu and cpuShareOfRest go together"),
         (CAPTURE, "{gpu: 0.9, gpu: 0.8, other: 0.3}", "8: spec.capture.gpu: the field is there twice, first in line 8"),
