@@ -69,7 +69,14 @@ class Rows:
     slot: IntArray
 
 
-def bound_problem(site: Site, jobs: Sequence[JobTruth], series: WindowSeries, end_utc: datetime) -> BoundProblem:
+def bound_problem(
+    site: Site,
+    jobs: Sequence[JobTruth],
+    series: WindowSeries,
+    end_utc: datetime,
+    *,
+    promised_until_utc: datetime | None = None,
+) -> BoundProblem:
     """The problem of a window from `series.grid.start_utc` to `end_utc`.
 
     Args:
@@ -77,6 +84,8 @@ def bound_problem(site: Site, jobs: Sequence[JobTruth], series: WindowSeries, en
         jobs: every job of the window with its true duration.
         series: what really happened; the very numbers that the strategies were charged with.
         end_utc: common end: by then every strategy that is compared has drained.
+        promised_until_utc: firm heat is sold for hours that end by then (for none of those in which the last jobs run out);
+            `end_utc` when not stated.
 
     Raises:
         Misconfigured: when the series end before the window, or an offtake's series has holes.
@@ -85,13 +94,14 @@ def bound_problem(site: Site, jobs: Sequence[JobTruth], series: WindowSeries, en
     _refuse_holes(series, rows)
     price = (series.energy_eur_per_kwh + series.adder_eur_per_kwh + series.carbon_eur_per_kwh)[rows.slot]
     plugs = tuple(_plug(site, plug, series, rows) for plug in site.plugs)
+    until_utc = end_utc if promised_until_utc is None else min(end_utc, promised_until_utc)
     return BoundProblem(
         edges_h=rows.edges_h,
         price_eur_per_kwh=price,
         overhead_fraction=site.overhead_fraction_of_it,
         pools=tuple(_pool(site, pool) for pool in site.pools),
         plugs=plugs,
-        offtakes=tuple(_offtake(site, offtake, series, rows, plugs) for offtake in site.offtakes),
+        offtakes=tuple(_offtake(site, offtake, series, rows, plugs, until_utc) for offtake in site.offtakes),
         jobs=tuple(_job(site, truth, rows.start_utc) for truth in jobs),
     )
 
@@ -183,12 +193,19 @@ def _most_in_rows(values: FloatArray, rows: Rows) -> FloatArray:
     return np.asarray(np.maximum.reduceat(values, rows.slot))
 
 
-def _offtake(site: Site, offtake: Offtake, series: WindowSeries, rows: Rows, plugs: tuple[BoundPlug, ...]) -> BoundOfftake:
+def _offtake(
+    site: Site,
+    offtake: Offtake,
+    series: WindowSeries,
+    rows: Rows,
+    plugs: tuple[BoundPlug, ...],
+    until_utc: datetime,
+) -> BoundOfftake:
     """A customer; what can be promised is limited by what the plug can hand over with its tank."""
     index = next(n for n, plug in enumerate(site.plugs) if plug.plug_id == offtake.plug_id)
     rule = offtake.firm
     most_kw = np.minimum(plugs[index].rated_heat_kw + plugs[index].max_discharge_kw, offtake.max_heat_kw)
-    hours = () if rule is None else sale_hours(rule, site.time_zone, rows.start_utc, rows.edges_h, most_kw)
+    hours = () if rule is None else sale_hours(rule, site.time_zone, rows.start_utc, rows.edges_h, most_kw, until_utc)
     return BoundOfftake(
         offtake_id=offtake.offtake_id,
         plug=index,

@@ -15,8 +15,8 @@ duals, smoothed towards the best prices known; its value tells how far the searc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -29,7 +29,6 @@ from scheduler.domain.world import Scenario
 # Share of the best prices in the next prices to try: the duals of a few schedules are wild, the more the fewer there are.
 SMOOTHING = 0.6
 # Taken off the bound for the accuracy of the solvers (1e-7 in their rows), as a share of all money that changes hands.
-HOURS_PER_DAY = 24
 SOLVER_SAFETY_FRACTION = 1e-6
 
 
@@ -42,6 +41,8 @@ class _Search:
     jobs_eur: float = 0.0
     plant_eur: float = 0.0
     relaxed_eur: float | None = None
+    rounds: int = 0
+    whole_gain_eur: float | None = None
     history: list[float] = field(default_factory=list)
 
 
@@ -62,6 +63,7 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
     for _ in range(max(1, limits.rounds)):
         answer = oracle(prices.gpu, prices.draw)
         _note(search, prices, answer, plant.relaxed(prices))
+        search.rounds += 1
         master.add(answer)
         mixed = master.solve()
         if mixed is None:
@@ -78,18 +80,9 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
 
 def bound_for(scenario: Scenario, series: WindowSeries, end_utc: datetime, budget: BoundBudget | None = None) -> BoundResult:
     """`foresight_bound` of a scenario up to the common end of its strategies; `series` as they were charged with."""
-    problem = bound_problem(scenario.site, scenario.jobs, series, end_utc)
-    return foresight_bound(_promised_inside(problem, HOURS_PER_DAY * scenario.days), budget)
-
-
-def _promised_inside(problem: BoundProblem, end_h: float) -> BoundProblem:
-    """Firm products are sold for the hours of the period only, not for those in which the last jobs end."""
-    edges = problem.edges_h
-    offtakes = tuple(
-        replace(one, sale_hours=tuple(hour for hour in one.sale_hours if edges[hour.last] <= end_h + 1e-9))
-        for one in problem.offtakes
-    )
-    return replace(problem, offtakes=offtakes)
+    period_end_utc = scenario.start_utc + timedelta(days=scenario.days)
+    problem = bound_problem(scenario.site, scenario.jobs, series, end_utc, promised_until_utc=period_end_utc)
+    return foresight_bound(problem, budget)
 
 
 def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> None:
@@ -103,29 +96,35 @@ def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> 
 
 
 def _make_pumps_whole(search: _Search, plant: PlantAtPrices, oracle: Oracle) -> None:
-    """At the best prices, let no pump be half on: the proven side of a branch and bound on its states only raises the bound."""
-    if not plant.branches:
+    """At the best prices, let no pump be half on: the proven side of a branch and bound on its states only raises the bound.
+
+    The relaxed prices are good enough for that. Cutting planes on the plant with whole states, inside a shrinking box of prices
+    around these, added 0.25 EUR to 951 in forty rounds on the winter week of the reference site; their model left 1.5 at most.
+    """
+    if not plant.branches or not np.isfinite(search.bound_eur):
         return
+    before_eur = search.bound_eur
     answer = oracle(search.prices.gpu, search.prices.draw)
     _note(search, search.prices, answer, plant.exact(search.prices)[0])
+    search.whole_gain_eur = search.bound_eur - before_eur
 
 
 def _result(problem: BoundProblem, search: _Search, master: Master) -> BoundResult:
     """The result with its account of itself."""
-    rounds = len(search.history)
     shortest, longest = float(problem.row_h.min()), float(problem.row_h.max())
     row = f"{longest:g} h" if np.isclose(shortest, longest) else f"{shortest:.3g} to {longest:g} h"
+    gain_eur = search.whole_gain_eur
+    whole = "" if gain_eur is None else f", at the best prices with whole pump states by branch and bound ({gain_eur:+.2f} EUR)"
     method = (
-        f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {rounds} rounds of column "
+        f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {search.rounds} rounds of column "
         f"generation over {master.schedules} schedules of {len(problem.jobs)} jobs. Each job is priced over all continuous "
-        "starts, moving caps and pauses; heat pump, tank and sale are a linear program with the best possible promises, at the "
-        "best prices with whole pump states by branch and bound. "
-        "Weak duality makes it a lower bound for every policy, whatever it knows."
+        "starts, moving caps and pauses; heat pump, tank and sale are a linear program with the best possible promises"
+        f"{whole}. Weak duality makes it a lower bound for every policy, whatever it knows."
     )
     return BoundResult(
         cost_eur=search.bound_eur,
         method=method,
-        rounds=rounds,
+        rounds=search.rounds,
         history_eur=tuple(search.history),
         relaxed_eur=search.relaxed_eur,
         terms_eur={"jobs_at_prices": search.jobs_eur, "plant_at_prices": search.plant_eur},

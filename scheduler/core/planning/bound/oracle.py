@@ -200,8 +200,9 @@ def price_group(priced: Priced, work_price: FloatArray) -> tuple[FloatArray, _Mi
         flat = floor.reshape(len(who), -1)
         pair = flat.argmin(axis=1)
         certified[who] = np.minimum(flat[np.arange(len(who)), pair], best.value[who])
-        open_ = best.value[who] - certified[who] > VALUE_TOLERANCE * (1e-3 + np.abs(certified[who]))
-        open_ &= np.isfinite(certified[who])
+        open_ = np.isfinite(certified[who])  # infinite: the variant cannot do its work inside the window
+        sure = np.where(open_, certified[who], 0.0)
+        open_ &= best.value[who] - sure > VALUE_TOLERANCE * (1e-3 + np.abs(sure))
         who, floor, pair = who[open_], floor[open_], pair[open_]
         if not len(who):
             break

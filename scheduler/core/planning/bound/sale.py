@@ -15,15 +15,17 @@ from scheduler.units import H_PER_DAY, S_PER_H
 
 
 def sale_hours(
-    rule: FirmRule, time_zone: str, start_utc: datetime, edges_h: FloatArray, most_kw: FloatArray
+    rule: FirmRule, time_zone: str, start_utc: datetime, edges_h: FloatArray, most_kw: FloatArray, until_utc: datetime
 ) -> tuple[SaleHour, ...]:
     """Delivery hours with a gate inside the window, as rows of time.
 
     The gate of local day D sells the hours of local day D + 1. An hour that touches a row only in part counts with the whole
-    row, and one that the window cuts counts with what is left of it: both only help, so the bound stays one.
+    row: that only helps, so the bound stays one. Hours that end after `until_utc` are not sold.
     """
     found = []
     for hour_utc in _sold_hours(rule, ZoneInfo(time_zone), start_utc, start_utc + timedelta(hours=float(edges_h[-1]))):
+        if hour_utc + timedelta(hours=1) > until_utc:
+            continue
         begin_h = (hour_utc - start_utc).total_seconds() / S_PER_H
         first = int(np.searchsorted(edges_h, begin_h + 1e-9, side="right")) - 1
         last = int(np.searchsorted(edges_h, begin_h + 1.0 - 1e-9, side="left"))
