@@ -45,3 +45,12 @@ def test_no_schedule_costs_less_than_the_bound(seed: int) -> None:
     fine = foresight_bound(problem, BoundBudget(rounds=30, plant_nodes=500)).cost_eur
     assert rough <= fine + 1e-9
     assert fine <= best + 1e-7
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_of_pieces_give_a_bound_too(seed: int) -> None:
+    """Cut into pieces of two hours, the window still has a bound that no schedule beats."""
+    problem = window(seed)
+    cut = foresight_bound(problem, BoundBudget(rounds=10, whole_h=3.0, piece_h=2.0))
+    assert cut.cost_eur <= brute_optimum_eur(problem) + 1e-7
+    assert "pieces" in cut.method

@@ -15,7 +15,7 @@ duals, smoothed towards the best prices known; its value tells how far the searc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy as np
 from scheduler.core.planning.bound.build import WindowSeries, bound_problem
 from scheduler.core.planning.bound.master import Master, PlantAtPrices, Prices, first_prices
 from scheduler.core.planning.bound.oracle import Answer, Oracle
+from scheduler.core.planning.bound.pieces import pieces, stitched_prices
 from scheduler.core.planning.bound.problem import BoundBudget, BoundProblem, BoundResult
 from scheduler.domain.world import Scenario
 
@@ -57,10 +58,28 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
         Misconfigured: when a job fits no pool or cannot end inside the window.
     """
     limits = BoundBudget() if budget is None else budget
-    oracle, plant, master = Oracle(problem), PlantAtPrices(problem, limits.plant_nodes), Master(problem)
-    prices = first_prices(problem)
+    hours, pieces_searched = float(problem.edges_h[-1]), 0
+    if hours > limits.whole_h:
+        start = stitched_prices(problem, limits.piece_h, lambda piece: _searched(piece, limits, first_prices(piece))[0].prices)
+        pieces_searched = len(list(pieces(problem, limits.piece_h)))
+        once = replace(limits, rounds=1, plant_nodes=int(limits.plant_nodes * limits.piece_h / hours))
+        search, schedules = _searched(problem, once, start)
+    else:
+        search, schedules = _searched(problem, limits, first_prices(problem))
+    return _result(problem, search, schedules, pieces_searched)
+
+
+def _searched(problem: BoundProblem, limits: BoundBudget, prices: Prices) -> tuple[_Search, int]:
+    """Rounds of column generation from some prices, then whole pump states; also how many schedules were met."""
+    oracle, plant = Oracle(problem), PlantAtPrices(problem, limits.plant_nodes)
     search = _Search(bound_eur=-np.inf, prices=prices)
-    for _ in range(max(1, limits.rounds)):
+    if limits.rounds <= 1:
+        _note(search, prices, oracle(prices.gpu, prices.draw), plant.relaxed(prices))
+        search.rounds = 1
+        _make_pumps_whole(search, plant)
+        return search, len(problem.jobs)
+    master = Master(problem)
+    for _ in range(limits.rounds):
         answer = oracle(prices.gpu, prices.draw)
         _note(search, prices, answer, plant.relaxed(prices))
         search.rounds += 1
@@ -68,14 +87,13 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
         mixed = master.solve()
         if mixed is None:
             break
+        search.relaxed_eur = mixed[0]
         open_eur = mixed[0] - search.bound_eur
         if open_eur <= limits.stop_fraction * max(1.0, abs(mixed[0])) and not master.buys_gpus():
-            search.relaxed_eur = mixed[0]
             break
-        search.relaxed_eur = mixed[0]
         prices = search.prices.mixed(mixed[1], SMOOTHING)
-    _make_pumps_whole(search, plant, oracle)
-    return _result(problem, search, master)
+    _make_pumps_whole(search, plant)
+    return search, master.schedules
 
 
 def bound_for(scenario: Scenario, series: WindowSeries, end_utc: datetime, budget: BoundBudget | None = None) -> BoundResult:
@@ -95,7 +113,7 @@ def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> 
     search.history.append(search.bound_eur)
 
 
-def _make_pumps_whole(search: _Search, plant: PlantAtPrices, oracle: Oracle) -> None:
+def _make_pumps_whole(search: _Search, plant: PlantAtPrices) -> None:
     """At the best prices, let no pump be half on: the proven side of a branch and bound on its states only raises the bound.
 
     The relaxed prices are good enough for that. Cutting planes on the plant with whole states, inside a shrinking box of prices
@@ -103,21 +121,26 @@ def _make_pumps_whole(search: _Search, plant: PlantAtPrices, oracle: Oracle) -> 
     """
     if not plant.branches or not np.isfinite(search.bound_eur):
         return
-    before_eur = search.bound_eur
-    answer = oracle(search.prices.gpu, search.prices.draw)
-    _note(search, search.prices, answer, plant.exact(search.prices)[0])
-    search.whole_gain_eur = search.bound_eur - before_eur
+    gain_eur = plant.exact(search.prices)[0] - search.plant_eur
+    search.whole_gain_eur = max(0.0, gain_eur)
+    search.plant_eur += search.whole_gain_eur
+    # The solver's accuracy counts for what was gained as well.
+    search.bound_eur += search.whole_gain_eur * (1.0 - SOLVER_SAFETY_FRACTION)
+    search.history.append(search.bound_eur)
 
 
-def _result(problem: BoundProblem, search: _Search, master: Master) -> BoundResult:
+def _result(problem: BoundProblem, search: _Search, schedules: int, pieces_searched: int) -> BoundResult:
     """The result with its account of itself."""
     shortest, longest = float(problem.row_h.min()), float(problem.row_h.max())
     row = f"{longest:g} h" if np.isclose(shortest, longest) else f"{shortest:.3g} to {longest:g} h"
+    how = f"{search.rounds} rounds of column generation"
+    if pieces_searched:
+        how = f"evaluated at the prices of {pieces_searched} overlapping pieces that were searched one by one,"
     gain_eur = search.whole_gain_eur
     whole = "" if gain_eur is None else f", at the best prices with whole pump states by branch and bound ({gain_eur:+.2f} EUR)"
     method = (
-        f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {search.rounds} rounds of column "
-        f"generation over {master.schedules} schedules of {len(problem.jobs)} jobs. Each job is priced over all continuous "
+        f"Lagrangian dual over GPUs and extra draw per pool in {problem.rows} rows of {row}, {how} "
+        f"over {schedules} schedules of {len(problem.jobs)} jobs. Each job is priced over all continuous "
         "starts, moving caps and pauses; heat pump, tank and sale are a linear program with the best possible promises"
         f"{whole}. Weak duality makes it a lower bound for every policy, whatever it knows."
     )
