@@ -149,8 +149,8 @@ class BoundBudget:
 class BoundResult:
     """A proven lower bound and how it was found.
 
-    history_eur: best bound after each round. relaxed_eur: cost of a point of the relaxation itself (columns mixed by a linear
-    program), so cost_eur <= optimum of the relaxation <= relaxed_eur; None when it was not computed.
+    history_eur: best bound after each round. relaxed_eur: cost of a point of the relaxation with pumps that may be half on
+    (columns mixed by a linear program); whole pump states can lift cost_eur above it. None when it was not computed.
     terms_eur: parts of the bound (jobs at the final prices, plant at the final prices).
     """
 
@@ -165,7 +165,7 @@ class BoundResult:
 
     @property
     def open_fraction(self) -> float | None:
-        """How far the search stopped below the optimum of its own relaxation, at most."""
+        """How far the bound is below the relaxation with half-on pumps, at most; negative where whole states lifted it."""
         if self.relaxed_eur is None:
             return None
         return (self.relaxed_eur - self.cost_eur) / max(1e-9, abs(self.relaxed_eur))
