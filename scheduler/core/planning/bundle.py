@@ -3,6 +3,9 @@
 Each component q keeps cuts f_q(y) <= b + g @ y. A step maximises sum_q min(cuts of q) - |y - centre|^2 / (2 rho); its dual is a
 small quadratic program over one simplex per component, solved by an accelerated projected gradient. Serious steps move the
 centre, null steps add cuts. Only iterations are counted, never seconds (optimisation.md 3 and 6).
+
+Products are written with `einsum`, whose sums run in one order; BLAS behind `@` adds in another order on every number of CPUs,
+and another last bit here is another plan in the end.
 """
 
 from __future__ import annotations
@@ -27,20 +30,24 @@ Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 @dataclass(slots=True, eq=False)
 class _Cuts:
-    """Cuts of one component: values at zero, gradients, and for how many steps each was idle."""
+    """Cuts of one component: values at zero, gradients, for how many steps each was idle, its place among all products."""
 
+    places: list[int]
+    place: list[int] = field(default_factory=list)
     offset: list[float] = field(default_factory=list)
     gradient: list[FloatArray] = field(default_factory=list)
     idle: list[int] = field(default_factory=list)
 
     def add(self, value: float, gradient: FloatArray, at: FloatArray) -> None:
         """Add the cut touched at `at`; beyond MOST_CUTS the longest idle one goes."""
-        self.offset.append(value - float(gradient @ at))
+        self.place.append(self.places.pop())
+        self.offset.append(value - float(np.einsum("i,i->", gradient, at)))
         self.gradient.append(gradient)
         self.idle.append(0)
         if len(self.offset) > MOST_CUTS:
             worst = int(np.argmax(self.idle[:-1]))
-            for part in (self.offset, self.gradient, self.idle):
+            self.places.append(self.place[worst])
+            for part in (self.place, self.offset, self.gradient, self.idle):
                 del part[worst]
 
 
@@ -76,13 +83,14 @@ def simplex_qp(matrix: FloatArray, linear: FloatArray, groups: IntArray, count: 
     """Minimise 0.5 x'Mx + l'x over a product of simplices (accelerated projected gradient with restarts)."""
     size = np.bincount(groups, minlength=count)
     x = 1.0 / size[groups]
-    lipschitz = min(float(np.abs(matrix).sum(axis=1).max()), float(np.linalg.norm(matrix))) + 1e-12
+    frobenius = float(np.sqrt(np.square(matrix).sum()))
+    lipschitz = min(float(np.abs(matrix).sum(axis=1).max()), frobenius) + 1e-12
     y, momentum = x, 1.0
     for step in range(QP_STEPS):
-        gradient = matrix @ y + linear
+        gradient = np.einsum("ij,j->i", matrix, y) + linear
         new = project_simplices(y - gradient / lipschitz, groups, count)
         move = new - x
-        if float(gradient @ move) > 0.0:
+        if float(np.einsum("i,i->", gradient, move)) > 0.0:
             momentum, y = 1.0, new
         else:
             faster = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
@@ -101,26 +109,41 @@ class Bundle:
         self._evaluate = evaluate
         values, gradients = evaluate(start)
         self.centre, self.value = start, float(values.sum())
-        self._cuts = [_Cuts() for _ in values]
+        each = MOST_CUTS + 1
+        self._cuts = [_Cuts(places=list(range(each * index, each * (index + 1)))) for index in range(len(values))]
+        self._products = np.zeros((each * len(values), each * len(values)))
         self._add(values, gradients, start)
-        slope = float(np.linalg.norm(gradients.sum(axis=0)))
+        slope = float(np.sqrt(np.square(gradients.sum(axis=0)).sum()))
         self.rho = step_fraction * max(abs(self.value), 1e-6) / max(slope * slope, 1e-12)
         self.predicted = np.inf
         self._nulls = 0
 
     def _add(self, values: FloatArray, gradients: FloatArray, at: FloatArray) -> None:
-        """Add one cut to every component."""
+        """Add one cut to every component, and its products with the others."""
         for cuts, value, gradient in zip(self._cuts, values, gradients, strict=True):
             cuts.add(float(value), gradient, at)
+        new, places = [cuts.place[-1] for cuts in self._cuts], self._places()
+        products = np.einsum("ik,jk->ij", gradients, self._gradients())
+        self._products[np.ix_(new, places)] = products
+        self._products[np.ix_(places, new)] = products.T
+
+    def _places(self) -> list[int]:
+        """Where each cut's products are, component by component."""
+        return [place for cuts in self._cuts for place in cuts.place]
+
+    def _gradients(self) -> FloatArray:
+        """Gradients of all cuts in the same order, shape (cuts, len(y))."""
+        return np.array([gradient for cuts in self._cuts for gradient in cuts.gradient])
 
     def step(self) -> None:
         """Solve the proximal problem, evaluate there, move or learn."""
         groups = np.repeat(np.arange(len(self._cuts)), [len(cuts.offset) for cuts in self._cuts])
-        gradients = np.array([gradient for cuts in self._cuts for gradient in cuts.gradient])
-        linear = np.array([offset for cuts in self._cuts for offset in cuts.offset]) + gradients @ self.centre
-        weight = simplex_qp(self.rho * (gradients @ gradients.T), linear, groups, len(self._cuts))
-        trial = self.centre + self.rho * (weight @ gradients)
-        model = linear + gradients @ (trial - self.centre)
+        gradients, places = self._gradients(), self._places()
+        offset = np.array([offset for cuts in self._cuts for offset in cuts.offset])
+        linear = offset + np.einsum("ij,j->i", gradients, self.centre)
+        weight = simplex_qp(self.rho * self._products[np.ix_(places, places)], linear, groups, len(self._cuts))
+        trial = self.centre + self.rho * np.einsum("i,ij->j", weight, gradients)
+        model = linear + np.einsum("ij,j->i", gradients, trial - self.centre)
         starts = np.searchsorted(groups, np.arange(len(self._cuts)))
         self.predicted = float(np.minimum.reduceat(model, starts).sum()) - self.value
         values, found = self._evaluate(trial)

@@ -1,0 +1,40 @@
+"""The bundle on functions whose maximum is known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scheduler.core.planning.bundle import MOST_CUTS, Bundle, maximise, project_simplices
+from scheduler.domain.time import FloatArray
+
+CENTRES = np.array([[1.0, 0.0, 2.0], [3.0, 4.0, -2.0]])
+
+
+def hills(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """f_q(y) = 10 - |y - c_q|^2 / 2 of two components; their sum is highest half-way between, at 20 - |c_1 - c_2|^2 / 4."""
+    away = y - CENTRES
+    return 10.0 - 0.5 * np.square(away).sum(axis=1), -away
+
+
+def test_the_best_point_of_two_hills_lies_half_way() -> None:
+    # |(2, 4, -4)|^2 = 36: the highest value is 20 - 9 = 11, at (2, 2, 0).
+    found = maximise(hills, np.zeros(3), 150, tolerance=1e-9)
+    assert found.value == pytest.approx(11.0, abs=0.01)
+    assert found.y == pytest.approx([2.0, 2.0, 0.0], abs=0.1)
+    assert max(found.history) == found.value
+
+
+def test_products_of_cuts_stay_right_when_old_cuts_go() -> None:
+    bundle = Bundle(hills, np.array([9.0, -9.0, 5.0]))
+    for _ in range(3 * MOST_CUTS):
+        bundle.step()
+    gradients, places = bundle._gradients(), bundle._places()
+    assert len(places) == len(set(places)) == 2 * MOST_CUTS
+    np.testing.assert_allclose(bundle._products[np.ix_(places, places)], gradients @ gradients.T, rtol=1e-12, atol=1e-12)
+
+
+def test_each_group_is_projected_on_its_own_simplex() -> None:
+    # (0.8, 0.6) less 0.2 each; (2, 0, 0) less 1 is cut off at zero.
+    found = project_simplices(np.array([0.8, 0.6, 2.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1]), 2)
+    assert found == pytest.approx([0.6, 0.4, 1.0, 0.0, 0.0])
