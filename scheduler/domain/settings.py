@@ -23,7 +23,7 @@ class SolveBudget:
     bundle_steps: int = 150
     master_rounds: int = 4
     mip_nodes: int = 200
-    dive_batches: int = 60
+    dive_batches: int = 150
     target_gap: float = 0.004
     guard_s: float = 60.0
 

@@ -19,11 +19,11 @@ from scheduler.core.planning.lower_bound import job_bounds
 from scheduler.core.planning.options import thinned
 from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
-from scheduler.domain.time import FloatArray, IntArray
+from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 COARSE, MIDDLE, FINE = 4, 16, 32
 # Up to this many jobs all starts are priced on the middle grid and columns are written from it.
-FEW = 320
+FEW = 1000
 JOB_GROUPS = 6
 # Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
 RECENT = 8
@@ -109,16 +109,18 @@ class Pricing:
 
     # --- columns
 
-    def columns(self, prices: Prices, per_job: int, below: FloatArray | None = None) -> Columns:
+    def columns(self, prices: Prices, per_job: int, below: FloatArray | None = None, only: BoolArray | None = None) -> Columns:
         """Runs worth having at these prices: per job the best of its `per_job` best start bins, on every pool that ties.
 
         Args:
             prices: prices per step.
             per_job: start bins per job.
             below: only runs that cost less than this per job (what the job costs in the master), shape (jobs,).
+            only: flags of the jobs that are asked, shape (jobs,); None: all.
         """
         priced = self.oracle.price(self.oracle.profiles(prices, COARSE if self.table.count > FEW else MIDDLE))
         pair = self._best_bins(priced, per_job)
+        pair = pair if only is None else pair[only[priced.pairs.job[pair]]]
         fine = self.oracle.profiles(prices, FINE) if self.table.count > FEW else priced.profiles
         pairs = self.oracle.pairs
         job = pairs.job[pair]

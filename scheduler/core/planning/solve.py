@@ -20,13 +20,13 @@ from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Master, Solved, pruned, skeleton
+from scheduler.core.planning.master import Master, Solved, early, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
-from scheduler.domain.time import FloatArray
+from scheduler.domain.time import BoolArray, FloatArray
 
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
@@ -40,7 +40,7 @@ FEW_ROUNDS, ROUND_GAIN = 3, 0.02
 # Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
 MIP_COLUMNS = 600
-DIVE_STEP, CAREFUL_SOLVES = 0.025, 4
+DIVE_STEP, CAREFUL_SOLVES = 0.025, 2
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -201,6 +201,10 @@ class _Solve:
             master.add(self.pricing.columns(relaxed.prices, ALL_BINS))
             relaxed = master.solve(grown=True)
         master = pruned(master, relaxed)
+        if not few:
+            assert relaxed.prices is not None
+            active = self._active(master)
+            master.add(self.pricing.columns(relaxed.prices, ALL_BINS, only=active))
         relaxed = master.solve(barrier=not few)
         dive = Dive(master, self.problem.commit_slots, DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur))
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
@@ -217,6 +221,14 @@ class _Solve:
                 found, pumps = better, dive.pump_states(better)
             self.watch.stage("mip")
         return Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced), pumps
+
+    def _active(self, master: Master) -> BoolArray:
+        """Jobs that may begin in the commit window: they need runs to fall back on when they do not fit there."""
+        columns = master.columns
+        now = early(columns, self.problem.commit_slots)
+        flags = np.zeros(self.pricing.table.count, dtype=np.bool_)
+        flags[columns.job[now]] = True
+        return flags
 
     def _open_gap(self, found: Solved) -> float:
         """How far a solution lies above the bound, relative."""
