@@ -18,7 +18,7 @@ from scheduler.adapters.record.store import read_cycle, replay, stored, write_cy
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.solve import digest_of, solve
 from scheduler.domain.decision import CycleRecord, Decision
-from scheduler.domain.plan import PlanStatus
+from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import SolveBudget
 from scheduler.loop.cycle import cycle_entry
 from scheduler.loop.decide import decide
@@ -75,25 +75,27 @@ def test_the_same_problem_gives_the_same_plan_on_any_number_of_cpus(jobs: int) -
     assert [in_new_process(SOLVE, str(jobs), cpus) for cpus in CPUS] == [expected] * len(CPUS)
 
 
-def test_the_same_problem_gives_the_same_plan_twice_from_the_last_plan() -> None:
-    problem = instance(FEW_JOBS, 3)
-    last = solve(instance(FEW_JOBS, 3), QUICK)
-    first, second = solve(problem, QUICK, last=last), solve(instance(FEW_JOBS, 3), QUICK, last=last)
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    """The plan of the small problem, without a last plan or a clock."""
+    return solve(instance(FEW_JOBS, 3), QUICK)
+
+
+def test_the_same_problem_gives_the_same_plan_twice_from_the_last_plan(plan: Plan) -> None:
+    first, second = (solve(instance(FEW_JOBS, 3), QUICK, last=plan) for _ in range(2))
     assert plan_digest(first) == plan_digest(second)
 
 
-def test_a_solve_leaves_nothing_behind_that_changes_the_next() -> None:
-    problem = instance(FEW_JOBS, 3)
-    before = plan_digest(solve(problem, QUICK))
+def test_a_solve_leaves_nothing_behind_that_changes_the_next(plan: Plan) -> None:
     solve(instance(9, 4), QUICK)
-    assert plan_digest(solve(problem, QUICK)) == before
+    assert plan_digest(solve(instance(FEW_JOBS, 3), QUICK)) == plan_digest(plan)
 
 
-def test_a_clock_changes_the_report_but_not_the_plan() -> None:
+def test_a_clock_changes_the_report_but_not_the_plan(plan: Plan) -> None:
     problem, ticks = instance(FEW_JOBS, 3), iter(range(10_000))
     timed = solve(problem, QUICK, clock_s=lambda: float(next(ticks)))
     assert timed.report.stage_s
-    assert plan_digest(timed) == plan_digest(solve(problem, QUICK))
+    assert plan_digest(timed) == plan_digest(plan)
 
 
 @pytest.mark.parametrize("change", ["price", "job", "tank"])
