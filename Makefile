@@ -50,7 +50,7 @@ test: lint unit ## everything CI runs
 
 bench: $(DEV) ## measure the planner (tables under bench-output/)
 	@mkdir -p bench-output
-	@$(BIN)/heat-dispatch bench plan --naive --json bench-output/plan.json
+	@$(BIN)/heat-dispatch bench plan --naive --json bench-output/plan.json --markdown bench-output/plan.md
 
 docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py
