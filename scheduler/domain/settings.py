@@ -56,7 +56,7 @@ class Settings:
     lease_s: float = 120.0
     max_hold_s: float = 259200.0
     max_held_jobs: int = 100000
-    stop_margin_fraction: float = 0.5
+    stop_margin_fraction: float = 1.2
     capacity_quantile: float = 0.7
     arrival_weight: float = 1.0
     replan_tolerance: float = 0.0

@@ -113,7 +113,7 @@ def _prices(site: Site, outlook: Outlook) -> tuple[FloatArray, FloatArray, Float
 def stop_doubt_eur_per_kw(all_in_eur_per_kwh: FloatArray, settings: Settings) -> float:
     """Price of the doubt about a stop per kW that it moves: a share of what a pause through the whole price spread would save.
 
-    stop_margin_fraction * PAUSE_H * (q90 - q10 of the all-in price): 0.5 * 6 h * 0.10 EUR/kWh = 0.30 EUR/kW.
+    stop_margin_fraction * PAUSE_H * (q90 - q10 of the all-in price): 1.2 * 6 h * 0.10 EUR/kWh = 0.72 EUR/kW.
     """
     low, high = np.quantile(all_in_eur_per_kwh, (0.1, 0.9))
     return settings.stop_margin_fraction * PAUSE_H * float(high - low)

@@ -124,9 +124,9 @@ def test_a_stop_costs_redone_work_and_doubt() -> None:
     problem = problem_of(running("r", "preemptible", ran_h=3.0, hours=9.0))
     all_in = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
     spread = float(np.quantile(all_in, 0.9) - np.quantile(all_in, 0.1))
-    assert stop_doubt_eur_per_kw(all_in, ACTING) == pytest.approx(0.5 * 6.0 * spread)
-    # 8 GPUs * 0.05 EUR * 300 s * 1.5 + 8 * 530 W * doubt
-    expected = 8 * 0.05 * (300 / 3600) * 1.5 + 8 * 0.530 * 3.0 * spread
+    assert stop_doubt_eur_per_kw(all_in, ACTING) == pytest.approx(1.2 * 6.0 * spread)
+    # 8 GPUs * 0.05 EUR * 300 s * 2.2 + 8 * 530 W * doubt
+    expected = 8 * 0.05 * (300 / 3600) * 2.2 + 8 * 0.530 * 7.2 * spread
     assert problem.jobs[0].preemption_eur == pytest.approx(expected)
     assert problem.jobs[0].resume_work_s == 300.0
 
