@@ -15,7 +15,7 @@ from scheduler.domain.time import FloatArray, Series, TimeGrid
 from scheduler.domain.world import Scenario
 from scheduler.simulate.knowledge import Knowledge, coming_part, known_part, price_part
 from scheduler.simulate.metering import SlotMeter
-from scheduler.simulate.record import Record, column
+from scheduler.simulate.record import Readings, Record, column
 from scheduler.simulate.virtual_cluster import VirtualCluster
 from scheduler.simulate.virtual_job import VirtualJob
 from scheduler.units import h_from_s
@@ -146,7 +146,7 @@ class VirtualObserver:
         )
 
 
-def on_grid(values: list[float], grid: TimeGrid, unit: str) -> Series:
+def on_grid(values: Readings, grid: TimeGrid, unit: str) -> Series:
     """A recorded column as a series."""
     return Series(grid=grid, values=column(values), unit=unit, source="meter")
 

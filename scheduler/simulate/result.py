@@ -10,6 +10,7 @@ import numpy as np
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.time import FloatArray
 from scheduler.simulate.planned import Planned
+from scheduler.simulate.record import column
 from scheduler.simulate.score import record_series
 from scheduler.simulate.strategies import LEVERS, STRATEGIES
 from scheduler.simulate.world import World
@@ -139,7 +140,7 @@ def series_json(result: BacktestResult) -> dict[str, Any]:
         return {}
     world = named[0][1]
     slots, grid = world.record.slots, world.truth.grid
-    demand = sum((np.asarray(values) for values in world.record.demand_kw.values()), np.zeros(slots))
+    demand = sum((column(values) for values in world.record.demand_kw.values()), np.zeros(slots))
     return {
         "time_utc": [f"{grid.time_of(slot):%Y-%m-%dT%H:%M:%SZ}" for slot in range(slots)],
         "price_eur_per_mwh": rounded(world.truth.energy_eur_per_kwh[:slots], eur_per_mwh_from_eur_per_kwh, 2),

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import numpy as np
-
 from scheduler.core.thermal.plant import PlantRequest, follow_request, margin_eur_per_kwh, plant_rule
 from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.errors import Misconfigured
@@ -21,7 +19,7 @@ from scheduler.simulate.invariants import InvariantLog, check_jobs
 from scheduler.simulate.knowledge import Knowledge
 from scheduler.simulate.observer import VirtualObserver
 from scheduler.simulate.promises import PromiseBook
-from scheduler.simulate.record import Record
+from scheduler.simulate.record import Record, column, readings
 from scheduler.simulate.truth import Truth, truth_of
 from scheduler.simulate.virtual_clock import VirtualClock
 from scheduler.simulate.virtual_cluster import Queueing, VirtualCluster
@@ -77,8 +75,8 @@ class World:
         }
         self.record = Record(
             plugs={name: plant.record for name, plant in self.plants.items()},
-            sold_kw={one.offtake_id: [] for one in self.site.offtakes},
-            demand_kw={one.offtake_id: [] for one in self.site.offtakes},
+            sold_kw={one.offtake_id: readings() for one in self.site.offtakes},
+            demand_kw={one.offtake_id: readings() for one in self.site.offtakes},
         )
         self.observer = VirtualObserver(scenario, slot_s, knowledge)
         self.promises = PromiseBook(self.site, (scenario.start_utc, scenario.start_utc + timedelta(days=scenario.days)), slot_s)
@@ -105,7 +103,7 @@ class World:
         """Heat sold so far by offtake."""
         grid = TimeGrid(start_utc=self.scenario.start_utc, slot_s=self.clockwork.slot_s, slots=self.record.slots)
         return {
-            name: Series(grid=grid, values=np.asarray(values, dtype=np.float64), unit="kW", source="meter")
+            name: Series(grid=grid, values=column(values), unit="kW", source="meter")
             for name, values in self.record.sold_kw.items()
         }
 
