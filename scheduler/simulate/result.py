@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.time import FloatArray
+from scheduler.simulate.by_month import cost_by_slot_eur, month_of_slots, summed
 from scheduler.simulate.planned import Planned
-from scheduler.simulate.record import column
+from scheduler.simulate.record import Readings, column
 from scheduler.simulate.score import record_series
 from scheduler.simulate.strategies import LEVERS, STRATEGIES
 from scheduler.simulate.world import World
-from scheduler.units import eur_per_mwh_from_eur_per_kwh
+from scheduler.units import S_PER_H, eur_per_mwh_from_eur_per_kwh, h_from_s
 
 if TYPE_CHECKING:
     from scheduler.simulate.backtest import BacktestResult, Run
 
+# A longer run is shown by the hour: a year of quarter hours would make a file of 11 MB.
+MOST_POINTS = 10_000
 # A spread between FIFO and the bound below this share of FIFO's cost says nothing about anybody.
 LEAST_SPREAD_FRACTION = 0.005
 SWITCH_NAMES = ("true_prices", "true_heat_and_weather", "true_durations", "known_arrivals", "all_known")
@@ -49,6 +52,7 @@ def result_json(result: BacktestResult) -> dict[str, Any]:
             "violations": result.log.violations,
             "examples": list(result.log.examples),
         },
+        "months": months_json(result),
         "series": series_json(result),
     }
 
@@ -133,27 +137,68 @@ def quantile(values: Sequence[float], share: float) -> float | None:
     return float(np.quantile(np.asarray(values), share)) if values else None
 
 
+def months_json(result: BacktestResult) -> list[dict[str, Any]]:
+    """By calendar month (UTC): mean price, demand, and what each strategy cost and sold; their sums are those of the run."""
+    worlds = {name: result.runs[name].world for name in STRATEGIES if name in result.runs}
+    if not worlds:
+        return []
+    some = next(iter(worlds.values()))
+    months, slot_h = month_of_slots(some), h_from_s(some.clockwork.slot_s)
+    hours = summed(np.full(some.record.slots, slot_h), months)
+    price = summed(some.truth.energy_eur_per_kwh[: some.record.slots] * slot_h, months)
+    demand = summed(total(some.record.demand_kw, some.record.slots) * slot_h, months)
+    cost = {name: summed(cost_by_slot_eur(world), months) for name, world in worlds.items()}
+    sold = {name: summed(total(world.record.sold_kw, world.record.slots) * slot_h, months) for name, world in worlds.items()}
+    return [
+        {
+            "month": month,
+            "hours": round(hours[month], 2),
+            "price_eur_per_mwh": round(eur_per_mwh_from_eur_per_kwh(price[month] / hours[month]), 2),
+            "demand_kwh": round(demand[month], 1),
+            "strategies": {
+                name: {"total_eur": round(cost[name][month], 4), "heat_sold_kwh": round(sold[name][month], 1)}
+                for name in worlds
+            },
+        }
+        for month in hours
+    ]
+
+
 def series_json(result: BacktestResult) -> dict[str, Any]:
-    """One value per slot for plots: price, demand, and by strategy sale, promise, GPUs, IT power, tank."""
+    """Means per step for plots: price, demand, and by strategy sale, promise, GPUs, IT power, tank."""
     named = [(name, result.runs[name].world) for name in STRATEGIES if name in result.runs]
     if not named:
         return {}
     world = named[0][1]
-    slots, grid = world.record.slots, world.truth.grid
-    demand = sum((column(values) for values in world.record.demand_kw.values()), np.zeros(slots))
+    slots, grid, slot_s = world.record.slots, world.truth.grid, world.clockwork.slot_s
+    many = 1 if slots <= MOST_POINTS else max(1, int(S_PER_H) // slot_s)
     return {
-        "time_utc": [f"{grid.time_of(slot):%Y-%m-%dT%H:%M:%SZ}" for slot in range(slots)],
-        "price_eur_per_mwh": rounded(world.truth.energy_eur_per_kwh[:slots], eur_per_mwh_from_eur_per_kwh, 2),
-        "demand_kw": rounded(demand),
-        "strategies": {name: world_series(one) for name, one in named},
+        "step_s": many * slot_s,
+        "time_utc": [f"{grid.time_of(slot):%Y-%m-%dT%H:%M:%SZ}" for slot in range(0, slots, many)],
+        "price_eur_per_mwh": rounded(coarser(world.truth.energy_eur_per_kwh[:slots], many), eur_per_mwh_from_eur_per_kwh, 2),
+        "demand_kw": rounded(coarser(total(world.record.demand_kw, slots), many)),
+        "strategies": {name: world_series(one, many) for name, one in named},
     }
 
 
-def world_series(world: World) -> dict[str, list[float]]:
+def total(columns: Mapping[str, Readings], slots: int) -> FloatArray:
+    """All customers together, (slots,)."""
+    return sum((column(values) for values in columns.values()), np.zeros(slots))
+
+
+def coarser(values: FloatArray, many: int) -> FloatArray:
+    """Means of `many` values each; the last one may be of fewer."""
+    if many == 1 or not len(values):
+        return values
+    starts = np.arange(0, len(values), many)
+    return np.asarray(np.add.reduceat(values, starts) / np.diff([*starts, len(values)]))
+
+
+def world_series(world: World, many: int) -> dict[str, list[float]]:
     """Columns of one run."""
     columns = record_series(world.record)
     columns["promised_kw"] = promised_kw(world)
-    return {name: rounded(values) for name, values in columns.items()}
+    return {name: rounded(coarser(values, many)) for name, values in columns.items()}
 
 
 def promised_kw(world: World) -> FloatArray:
