@@ -1,27 +1,32 @@
-"""Progress of a backtest: bars with an estimate of the time left on a terminal, nothing in a pipe."""
+"""Progress of a backtest: bars with an estimate of the time left on a terminal, a line a minute in a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from scheduler.entrypoints.console import err
 from scheduler.simulate.backtest import Options
+from scheduler.units import S_PER_MIN
 from scheduler.views.style import STRATEGY_NAMES
 
 
 @dataclass(slots=True)
 class RunProgress:
-    """Two bars: simulated time of our own run, and finished runs of all."""
+    """Three bars: simulated time of our own run, finished runs of all, and the pieces that the bound is sought in."""
 
     progress: Progress
+    console: Console
     time: TaskID
     runs: TaskID
+    bound: TaskID
+    said_s: float = 0.0
 
     @classmethod
     @contextmanager
@@ -32,11 +37,13 @@ class RunProgress:
         with bars:
             planned = "ours" in options.strategies
             clock = bars.add_task(f"{title}: {STRATEGY_NAMES['ours']}", total=None, said="", visible=planned)
-            yield cls(progress=bars, time=clock, runs=bars.add_task("all runs", total=None, said=""))
+            runs = bars.add_task("all runs", total=None, said="")
+            bound = bars.add_task("the bound", total=None, said="", visible=False, start=False)
+            yield cls(progress=bars, console=console, time=clock, runs=runs, bound=bound)
 
     def watching(self, options: Options) -> Options:
         """The same options, reporting here as well as where they already report."""
-        cycle, done = options.on_cycle, options.on_done
+        cycle, done, piece = options.on_cycle, options.on_done, options.on_bound
 
         def on_cycle(numbers: Mapping[str, Any]) -> None:
             self.passed(numbers)
@@ -48,13 +55,49 @@ class RunProgress:
             if done is not None:
                 done(key, count, total)
 
-        return replace(options, on_cycle=on_cycle, on_done=on_done)
+        def on_bound(number: int, total: int) -> None:
+            self.seeking(number, total)
+            if piece is not None:
+                piece(number, total)
+
+        return replace(options, on_cycle=on_cycle, on_done=on_done, on_bound=on_bound)
 
     def passed(self, numbers: Mapping[str, Any]) -> None:
         """One cycle of our run is over."""
         self.progress.update(self.time, completed=numbers["done"], total=numbers["total"], said=str(numbers["at"]))
+        self.say(f"{STRATEGY_NAMES['ours']} at {numbers['at']}", self.time)
 
     def finished(self, key: str, count: int, total: int) -> None:
         """A run is over; after the last one the runs are scored and the bound is sought."""
         said = f"{STRATEGY_NAMES.get(key, key.replace('_', ' '))} done" if count < total else "seeking the bound"
         self.progress.update(self.runs, completed=count, total=total, said=said)
+        self.say(f"{count} of {total} runs, {said}", self.runs)
+
+    def seeking(self, number: int, total: int) -> None:
+        """The bound has come to a piece of its window."""
+        if number == 1:
+            self.progress.start_task(self.bound)
+        said = f"piece {number} of {total}"
+        self.progress.update(self.bound, completed=number - 1, total=total, said=said, visible=True)
+        self.say(f"bound, {said}", self.bound)
+
+    def say(self, what: str, task_id: TaskID) -> None:
+        """Without a terminal there are no bars: a line at most every minute, with the time left."""
+        elapsed_s = self.task(self.runs).elapsed or 0.0
+        if self.console.is_terminal or elapsed_s - self.said_s < S_PER_MIN:
+            return
+        self.said_s = elapsed_s
+        left = time_left(self.task(task_id))
+        words = f"{timedelta(seconds=round(elapsed_s))}  {what}"
+        self.console.print(words if left is None else f"{words}, about {left} left", markup=False, soft_wrap=True)
+
+    def task(self, task_id: TaskID) -> Task:
+        """One of the bars."""
+        return next(task for task in self.progress.tasks if task.id == task_id)
+
+
+def time_left(task: Task) -> timedelta | None:
+    """What is left of a task at the pace of all of it so far; None while nothing is known."""
+    if not task.total or not task.completed or not task.elapsed:
+        return None
+    return timedelta(seconds=round(task.elapsed * (task.total - task.completed) / task.completed))

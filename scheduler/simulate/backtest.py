@@ -7,8 +7,8 @@ strategy, to the end of the hour in which the last one drained: everybody pays f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from typing import Any
@@ -46,7 +46,8 @@ class Options:
     strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what no policy can
     beat. decomposition: also run ours with each truth told in advance. workers: processes; ours runs in this one, so that it
     can be watched: on_step is given its world after each cycle, on_cycle the plain numbers of it. on_done is told the name of
-    each finished run and how many are done of how many. clock_s: a monotonic clock that can be pickled, for reported times.
+    each finished run and how many are done of how many, on_bound the piece of how many that the bound is at. clock_s: a
+    monotonic clock that can be pickled, for reported times.
     """
 
     cycle_s: int = 3600
@@ -61,6 +62,7 @@ class Options:
     disturbances: Disturbances = field(default_factory=Disturbances)
     clock_s: Seconds | None = None
     on_done: Callable[[str, int, int], None] | None = None
+    on_bound: Callable[[int, int], None] | None = None
     on_cycle: Callable[[Mapping[str, Any]], None] | None = None
     on_step: Callable[[World, Planned], None] | None = None
     ledger: Ledger | None = None
@@ -144,7 +146,9 @@ def backtest(
         run.score = score(run.world)
     end_utc = scenario.start_utc + timedelta(seconds=end_s)
     best = best_by_key(runs)
-    bound = bound_for(scenario, runs[0].world.truth, end_utc, chosen.bound_budget) if chosen.bound else None
+    truth, bound = runs[0].world.truth, None
+    if chosen.bound:
+        bound = bound_for(scenario, truth, end_utc, chosen.bound_budget, chosen.on_bound)
     log = InvariantLog()
     for run in runs:
         log.add(run.world.log)
@@ -178,35 +182,58 @@ def specs_of(scenario: Scenario, options: Options) -> list[tuple[str, RunSpec]]:
     return specs
 
 
+@dataclass(slots=True)
+class Teller:
+    """Tells of every run that has ended, once, and how many have."""
+
+    on_done: Callable[[str, int, int], None] | None
+    total: int
+    told: set[int] = field(default_factory=set)
+
+    def ended(self, number: int, key: str) -> None:
+        """Run `number` has ended."""
+        if number in self.told:
+            return
+        self.told.add(number)
+        if self.on_done is not None:
+            self.on_done(key, len(self.told), self.total)
+
+
 def run_all(specs: Sequence[tuple[str, RunSpec]], stage: Stage, options: Options) -> list[Run]:
     """Run everything to its drain; with more than one worker ours stays here and the rest goes to other processes."""
-    total, done = len(specs), 0
+    teller = Teller(on_done=options.on_done, total=len(specs))
+    if options.workers > 1:
+        return run_in_processes(specs, stage, options, teller)
+    runs = []
+    for number, (key, spec) in enumerate(specs):
+        runs.append(run_here(key, spec, stage, options))
+        teller.ended(number, key)
+    return runs
 
-    def tell(key: str) -> None:
-        nonlocal done
-        done += 1
-        if options.on_done is not None:
-            options.on_done(key, done, total)
 
-    if options.workers <= 1:
-        runs = []
-        for key, spec in specs:
-            runs.append(run_here(key, spec, stage, options))
-            tell(key)
-        return runs
-    here = [pair for pair in specs if pair[0] == "ours"]
+def run_in_processes(specs: Sequence[tuple[str, RunSpec]], stage: Stage, options: Options, teller: Teller) -> list[Run]:
+    """Ours here, where it can be watched; the others are told of as they end and kept in the order of `specs`."""
     with ProcessPoolExecutor(max_workers=options.workers, mp_context=get_context("spawn")) as pool:
-        waiting: list[tuple[str, Future[Run]]] = [
-            (key, pool.submit(run_to_drain, key, spec, stage)) for key, spec in specs if key != "ours"
-        ]
-        mine = [run_here(key, spec, stage, options) for key, spec in here]
-        for run in mine:
-            tell(run.key)
-        others = []
-        for key, future in waiting:
-            others.append(future.result())
-            tell(key)
-    return mine + others
+        waiting: dict[Future[Run], int] = {
+            pool.submit(run_to_drain, key, spec, stage): number for number, (key, spec) in enumerate(specs) if key != "ours"
+        }
+
+        def look(world: World, steering: Planned) -> None:
+            for future, number in waiting.items():
+                if future.done() and future.exception() is None:
+                    teller.ended(number, specs[number][0])
+            if options.on_step is not None:
+                options.on_step(world, steering)
+
+        runs: dict[int, Run] = {}
+        for number, (key, spec) in enumerate(specs):
+            if key == "ours":
+                runs[number] = run_here(key, spec, stage, replace(options, on_step=look))
+                teller.ended(number, key)
+        for future in as_completed(waiting):
+            runs[waiting[future]] = future.result()
+            teller.ended(waiting[future], specs[waiting[future]][0])
+    return [runs[number] for number in range(len(specs))]
 
 
 def run_to_drain(key: str, spec: RunSpec, stage: Stage) -> Run:

@@ -51,6 +51,8 @@ def test_no_schedule_costs_less_than_the_bound(seed: int) -> None:
 def test_prices_of_pieces_give_a_bound_too(seed: int) -> None:
     """Cut into pieces of two hours, the window still has a bound that no schedule beats."""
     problem = window(seed)
-    cut = foresight_bound(problem, BoundBudget(rounds=10, whole_h=3.0, piece_h=2.0))
+    told: list[tuple[int, int]] = []
+    cut = foresight_bound(problem, BoundBudget(rounds=10, whole_h=3.0, piece_h=2.0), lambda at, of: told.append((at, of)))
     assert cut.cost_eur <= brute_optimum_eur(problem) + 1e-7
     assert "pieces" in cut.method
+    assert told == [(1, 2), (2, 2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,14 @@ def test_a_long_run_is_shown_by_the_hour(turn_of_the_year: BacktestResult, monke
     assert coarse["time_utc"] == fine["time_utc"][::4]
     mine = [report["strategies"]["fifo"]["sold_kw"] for report in (fine, coarse)]
     assert sum(mine[0]) / 4 == pytest.approx(sum(mine[1]), rel=1e-3)
+
+
+def test_other_processes_give_the_same_result(turn_of_the_year: BacktestResult) -> None:
+    told: list[str] = []
+    options = replace(turn_of_the_year.options, workers=2, on_done=lambda key, _count, _total: told.append(key))
+    other = backtest(turn_of_the_year.scenario, options)
+    assert list(other.runs) == list(turn_of_the_year.runs)
+    assert {name: run.total_eur for name, run in other.runs.items()} == {
+        name: run.total_eur for name, run in turn_of_the_year.runs.items()
+    }
+    assert sorted(told) == ["fifo", "heat_greedy"]

@@ -15,8 +15,10 @@ duals, smoothed towards the best prices known; its value tells how far the searc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from scheduler.core.planning.bound.oracle import Answer, Oracle
 from scheduler.core.planning.bound.pieces import pieces, stitched_prices
 from scheduler.core.planning.bound.problem import BoundBudget, BoundProblem, BoundResult
 from scheduler.domain.world import Scenario
+
+Tell = Callable[[int, int], None]
 
 # Share of the best prices in the next prices to try: the duals of a few schedules are wild, the more the fewer there are.
 SMOOTHING = 0.6
@@ -47,12 +51,13 @@ class _Search:
     history: list[float] = field(default_factory=list)
 
 
-def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) -> BoundResult:
+def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None, tell: Tell | None = None) -> BoundResult:
     """Lower bound on the total cost (cash and shadow) that any policy can reach, even with perfect foresight.
 
     Args:
         problem: the window, see `bound_problem`.
         budget: rounds and the gap at which to stop; any number of rounds gives a valid bound.
+        tell: is told which piece of how many is searched, for a progress display.
 
     Raises:
         Misconfigured: when a job fits no pool or cannot end inside the window.
@@ -60,10 +65,18 @@ def foresight_bound(problem: BoundProblem, budget: BoundBudget | None = None) ->
     limits = BoundBudget() if budget is None else budget
     hours, pieces_searched = float(problem.edges_h[-1]), 0
     if hours > limits.whole_h:
-        start = stitched_prices(problem, limits.piece_h, lambda piece: _searched(piece, limits, first_prices(piece))[0].prices)
+        # What decides a piece's prices is its jobs; whole pump states of the whole window would take longer than all pieces.
+        relaxed = replace(limits, plant_nodes=0)
         pieces_searched = len(list(pieces(problem, limits.piece_h)))
-        once = replace(limits, rounds=1, plant_nodes=int(limits.plant_nodes * limits.piece_h / hours))
-        search, schedules = _searched(problem, once, start)
+        counted = count(1)
+
+        def search_piece(piece: BoundProblem) -> Prices:
+            if tell is not None:
+                tell(next(counted), pieces_searched)
+            return _searched(piece, relaxed, first_prices(piece))[0].prices
+
+        start = stitched_prices(problem, limits.piece_h, search_piece)
+        search, schedules = _searched(problem, replace(relaxed, rounds=1), start)
     else:
         search, schedules = _searched(problem, limits, first_prices(problem))
     return _result(problem, search, schedules, pieces_searched)
@@ -96,11 +109,17 @@ def _searched(problem: BoundProblem, limits: BoundBudget, prices: Prices) -> tup
     return search, master.schedules
 
 
-def bound_for(scenario: Scenario, series: WindowSeries, end_utc: datetime, budget: BoundBudget | None = None) -> BoundResult:
+def bound_for(
+    scenario: Scenario,
+    series: WindowSeries,
+    end_utc: datetime,
+    budget: BoundBudget | None = None,
+    tell: Tell | None = None,
+) -> BoundResult:
     """`foresight_bound` of a scenario up to the common end of its strategies; `series` as they were charged with."""
     period_end_utc = scenario.start_utc + timedelta(days=scenario.days)
     problem = bound_problem(scenario.site, scenario.jobs, series, end_utc, promised_until_utc=period_end_utc)
-    return foresight_bound(problem, budget)
+    return foresight_bound(problem, budget, tell)
 
 
 def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> None:

@@ -1,0 +1,52 @@
+"""Progress without a terminal: a line a minute with the time left, and nothing in a short run."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from scheduler.entrypoints.progress import RunProgress
+from scheduler.simulate.backtest import Options, Teller
+
+
+def watched(clock: list[float]) -> str:
+    """What is said of half a run, at the instants of a clock that the test moves."""
+    console = Console(file=io.StringIO(), width=200)
+    with RunProgress.started("year", Options(), console) as progress:
+        progress.progress.get_time = lambda: clock[0]
+        for task in progress.progress.tasks:
+            task._get_time = progress.progress.get_time
+            task.start_time = 0.0
+        options = progress.watching(Options())
+        assert options.on_cycle is not None
+        assert options.on_done is not None
+        assert options.on_bound is not None
+        for at_s, done in ((30.0, 5), (60.0, 10), (80.0, 12), (150.0, 25)):
+            clock[0] = at_s
+            options.on_cycle({"done": done, "total": 100, "at": "Mon 05:00"})
+        clock[0] = 300.0
+        options.on_done("fifo", 1, 4)
+        clock[0] = 400.0
+        options.on_bound(1, 26)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_line_a_minute() -> None:
+    lines = watched([0.0]).splitlines()
+    # 60 s for 10 of 100: 540 s left; then 150 s for 25: 450 s left; one run of four after 300 s: 900 s left.
+    assert lines == [
+        "0:01:00  heat-dispatch at Mon 05:00, about 0:09:00 left",
+        "0:02:30  heat-dispatch at Mon 05:00, about 0:07:30 left",
+        "0:05:00  1 of 4 runs, FIFO done, about 0:15:00 left",
+        "0:06:40  bound, piece 1 of 26",
+    ]
+
+
+def test_every_run_is_told_of_once() -> None:
+    told: list[tuple[str, int, int]] = []
+    teller = Teller(on_done=lambda key, count, total: told.append((key, count, total)), total=2)
+    for number, key in ((1, "fifo"), (1, "fifo"), (0, "ours")):
+        teller.ended(number, key)
+    assert told == [("fifo", 1, 2), ("ours", 2, 2)]
