@@ -101,7 +101,7 @@ def unless_zero(values: Values) -> Values:
     return [value or None for value in values]
 
 
-def closed_loop(series: Mapping[str, Any], first: str, second: str) -> Figure:
+def closed_loop(series: Mapping[str, Any], first: str, second: str, title: str = "The run (UTC)") -> Figure:
     """Price, heat, GPUs and tank of two strategies over the run.
 
     `series` has time_utc, price_eur_per_mwh, demand_kw and strategies[name] with sold_kw, promised_kw, gpus_busy,
@@ -121,7 +121,7 @@ def closed_loop(series: Mapping[str, Any], first: str, second: str) -> Figure:
         step_line(f"IT power, {name_a}", x, a["it_kw"], GPU, yaxis="y3"),
         step_line(f"Tank, {name_a}", x, a["tank_kwh"], TANK, yaxis="y4"),
     ]
-    spec = panes("The run, hour by hour (UTC)", ["EUR/MWh", "heat, kW", "IT power, kW", "tank, kWh"], 165)
+    spec = panes(title, ["EUR/MWh", "heat, kW", "IT power, kW", "tank, kWh"], 165)
     return {"data": data, "layout": spec}
 
 

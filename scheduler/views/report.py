@@ -8,14 +8,35 @@ from typing import Any
 from scheduler.units import KWH_PER_MWH
 from scheduler.views import plots
 from scheduler.views.page import Html, cards, figure, heading, page, paragraph, table
+from scheduler.views.spans import by_day, is_long, telling_weeks
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES
-from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, count, money, percent, strategy_rows, term_rows
+from scheduler.views.tables import (
+    MONTH_HEADER,
+    STRATEGY_CAPTION,
+    STRATEGY_HEADER,
+    count,
+    money,
+    month_rows,
+    percent,
+    strategy_rows,
+    term_rows,
+)
+
+LEAST_MONTHS = 3
 
 
 def backtest_page(report: Mapping[str, Any]) -> str:
     """A self-contained page from the JSON of `heat-dispatch backtest`."""
     title = f"{report['scenario']}: {report['days']} days from {str(report['start_utc'])[:10]}"
-    parts = [backtest_cards(report), *costs(report), *run(report), *levers(report), *knowledge(report), *trust(report)]
+    parts = [
+        backtest_cards(report),
+        *costs(report),
+        *months(report),
+        *run(report),
+        *levers(report),
+        *knowledge(report),
+        *trust(report),
+    ]
     lead = (
         "The same jobs, plant, contract and prices under every strategy, replayed hour by hour with only what was known at the "
         "time. Costs are those of the whole run until every strategy has drained; revenue is negative."
@@ -62,12 +83,29 @@ def costs(report: Mapping[str, Any]) -> list[Html]:
 
 
 def run(report: Mapping[str, Any]) -> list[Html]:
-    """The run in time, ours against the first strategy at hand."""
+    """The run in time, ours against the first strategy at hand; a long one by the day, with telling weeks in full."""
     series = report.get("series")
     if not series or "ours" not in series["strategies"]:
         return []
     other = next((name for name in ("fifo", "easy_backfill", "plant_only") if name in series["strategies"]), "ours")
-    return [heading("How it ran"), figure("run", plots.closed_loop(series, "ours", other))]
+    if not is_long(series):
+        return [heading("How it ran"), figure("run", plots.closed_loop(series, "ours", other))]
+    parts = [
+        heading("How it ran", "Means by the day for the whole run, then the weeks of most and of least heat demand in full."),
+        figure("run", plots.closed_loop(by_day(series), "ours", other, "Day by day (UTC)")),
+    ]
+    for number, (title, week) in enumerate(telling_weeks(series)):
+        parts.append(figure(f"week-{number}", plots.closed_loop(week, "ours", other, title)))
+    return parts
+
+
+def months(report: Mapping[str, Any]) -> list[Html]:
+    """Month by month, when there are several: a year that is good on the whole may not be good all year."""
+    rows = month_rows(report)
+    if len(rows) < LEAST_MONTHS:
+        return []
+    lead = "Totals by calendar month (UTC). What jobs cost counts in the month of their submission; the last row is the drain."
+    return [heading("Month by month", lead), table(MONTH_HEADER, rows)]
 
 
 def levers(report: Mapping[str, Any]) -> list[Html]:

@@ -77,6 +77,32 @@ def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+MONTH_HEADER = ("month", "EUR/MWh", "demand MWh", "FIFO EUR", "heat-dispatch EUR", "saved EUR", "saved", "MWh sold")
+
+
+def month_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """One row per month: price, demand, what FIFO and heat-dispatch cost, heat sold; empty without both."""
+    rows = []
+    for one in report.get("months") or []:
+        runs = one["strategies"]
+        if "fifo" not in runs or "ours" not in runs:
+            return []
+        fifo, ours = runs["fifo"]["total_eur"], runs["ours"]["total_eur"]
+        rows.append(
+            [
+                one["month"],
+                f"{one['price_eur_per_mwh']:,.1f}",
+                f"{one['demand_kwh'] / KWH_PER_MWH:,.1f}",
+                euros(fifo),
+                euros(ours),
+                euros(fifo - ours),
+                percent((fifo - ours) / abs(fifo) if fifo else None),
+                f"{runs['ours']['heat_sold_kwh'] / KWH_PER_MWH:,.1f}",
+            ]
+        )
+    return rows
+
+
 def rich_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "", caption: str = ""
 ) -> Table:
