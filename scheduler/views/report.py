@@ -94,7 +94,7 @@ def run(report: Mapping[str, Any]) -> list[Html]:
         heading("How it ran", "Means by the day for the whole run, then the weeks of most and of least heat demand in full."),
         figure("run", plots.closed_loop(by_day(series), "ours", other, "Day by day (UTC)")),
     ]
-    for number, (title, week) in enumerate(telling_weeks(series)):
+    for number, (title, week) in enumerate(telling_weeks(series, report["days"])):
         parts.append(figure(f"week-{number}", plots.closed_loop(week, "ours", other, title)))
     return parts
 

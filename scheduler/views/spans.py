@@ -53,9 +53,9 @@ def each_column(
     }
 
 
-def telling_weeks(series: Series) -> list[tuple[str, dict[str, Any]]]:
-    """The weeks of most and of least heat demand, each with its title."""
-    daily = by_day(series)["demand_kw"]
+def telling_weeks(series: Series, days: int) -> list[tuple[str, dict[str, Any]]]:
+    """The weeks of most and of least heat demand within the first `days`, before the drain, each with its title."""
+    daily = by_day(series)["demand_kw"][:days]
     weeks = {day: fmean(daily[day : day + WEEK_DAYS]) for day in range(len(daily) - WEEK_DAYS + 1)}
     if not weeks:
         return []

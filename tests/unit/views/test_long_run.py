@@ -51,10 +51,13 @@ def test_a_week_is_kept_step_by_step() -> None:
 
 
 def test_telling_weeks_are_those_of_most_and_least_demand() -> None:
-    most, least = telling_weeks(year_like())
+    most, least = telling_weeks(year_like(), DAYS)
     assert most[1]["time_utc"][0] == "2026-01-01T00:00:00Z"
     assert least[1]["time_utc"][0] == "2026-04-04T00:00:00Z"  # 93 days later: days 94 to 100
     assert "most" in most[0]
+    # A drain of ten days is no part of the period.
+    assert telling_weeks(year_like(), DAYS - 10)[1][1]["time_utc"][0] == "2026-03-25T00:00:00Z"
+    assert telling_weeks(year_like(), 6) == []
 
 
 def test_a_week_is_drawn_as_it_is_and_a_year_is_not() -> None:
