@@ -168,5 +168,6 @@ class PlanProblem:
     jobs: tuple[PlanJob, ...]
     commitments: tuple[PlanCommitment, ...] = ()
     demand_charge_eur_per_kw: float = 0.0
+    pump_slots: int = 0
     peak_kw: float = 0.0
     penalties: Penalties = field(default_factory=Penalties)

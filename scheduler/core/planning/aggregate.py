@@ -8,7 +8,7 @@ Together with the cheapest option of every job at these prices it is a lower bou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Loads:
 
 
 WHOLE = 1e-6
+# Pump states for given loads: branching stops after so many nodes or at this gap.
+WHOLE_NODES, WHOLE_GAP = 50, 1e-3
 Fixed = tuple[IntArray, FloatArray]
 
 
@@ -117,6 +119,22 @@ def _add_plug(plant: Plant, index: int, found: PlantVars, integral_steps: int) -
     return plug_vars
 
 
+def near_slots(problem: PlanProblem) -> int:
+    """Slots in which pump states are whole: `pump_slots`, at least the commit window."""
+    return max(problem.commit_slots, problem.pump_slots)
+
+
+def near_states(problem: PlanProblem, frame: Frame, plant: PlantVars) -> IntArray:
+    """Columns of the pump states that must be whole, plug by plug."""
+    near = frame.step_start < near_slots(problem)
+    return np.concatenate([NONE, *(plug.on[near] for plug in plant.plugs if len(plug.on))])
+
+
+def _between(states: FloatArray) -> bool:
+    """True when a state is neither 0 nor 1."""
+    return bool(((states > WHOLE) & (states < 1.0 - WHOLE)).any())
+
+
 def base_load_eur(problem: PlanProblem, frame: Frame) -> float:
     """Cost of the site without flexible work and heat sale: a constant that no decision changes."""
     return float((families.base_kw_el(problem) * frame.price_eur_per_kwh).sum()) * frame.slot_h
@@ -132,6 +150,7 @@ class AggregateLp:
         self.vars, self.scale = add_plant(build, problem, frame, envelope)
         self.arrays: LpArrays = build.build()
         self._lp = HotLp(self.arrays)
+        self._near = near_states(problem, frame, self.vars)
         self._index = np.concatenate([self.vars.gpus.ravel(), self.vars.over.ravel(), self.vars.draw.ravel()])
 
     def price(self, prices: Prices) -> tuple[float, Loads]:
@@ -145,6 +164,15 @@ class AggregateLp:
         x = self._lp.values
         gpus = (x[self.vars.gpus] + x[self.vars.over]) * scale.gpus
         return value, Loads(gpus=gpus, draw_kw=x[self.vars.draw] * scale.kw)
+
+    def whole_gain_eur(self, prices: Prices) -> float:
+        """By how much agg(lam, pi) rises at least once the pump states of the near horizon are whole, EUR."""
+        if not len(self._near):
+            return 0.0
+        relaxed = self.price(prices)[0]
+        if not _between(self._lp.values[self._near]):
+            return 0.0
+        return max(0.0, self._lp.whole_bound(self._near, WHOLE_NODES, WHOLE_GAP) - relaxed)
 
 
 class Dispatch:
@@ -162,15 +190,15 @@ class Dispatch:
         build.put(rows, self._held, -1.0)
         self.arrays: LpArrays = build.build()
         self._lp = HotLp(self.arrays)
-        now = frame.step_start < problem.commit_slots
-        on = [plug.on[now] for plug in self.vars.plugs if len(plug.on)]
-        self._states: IntArray = np.concatenate(on) if on else np.zeros(0, dtype=np.int64)
+        self._near = near_states(problem, frame, self.vars)
+        self._now = near_states(replace(problem, pump_slots=0), frame, self.vars)
 
     def cost(self, loads: Loads, pumps: Fixed | None = None) -> tuple[float, FloatArray]:
-        """Plant cost in EUR of loads and the columns that attain it, pump states of the commit window whole.
+        """Plant cost in EUR of loads and the columns that attain it, pump states of the near horizon whole.
 
-        pumps: states to keep (columns, values) if the loads allow; else the cheapest of the relaxed states rounded, rounded up,
-        all on, all off. Off is always possible: heat may be rejected.
+        pumps: states to keep (columns, values) if the loads allow; else those of a small MILP, and if it finds none, only in
+        the commit window the cheapest of the relaxed states rounded, rounded up, all on, all off. Off is always possible:
+        heat may be rejected.
         """
         for columns, load in ((self._held, loads.gpus / self.scale.gpus), (self.vars.draw, loads.draw_kw / self.scale.kw)):
             self._lp.change_bounds(columns.ravel(), load.ravel(), load.ravel())
@@ -178,11 +206,19 @@ class Dispatch:
         if kept is not None:
             return kept
         relaxed = self._lp.solve(), self._lp.values
-        value = relaxed[1][self._states]
-        if not bool(((value > WHOLE) & (value < 1.0 - WHOLE)).any()):
+        if not _between(relaxed[1][self._near]):
+            return relaxed
+        whole = self._lp.whole(self._near, WHOLE_NODES, WHOLE_GAP) if len(self._near) > len(self._now) else None
+        found = None if whole is None else self._with_states(self._near, np.round(whole[self._near]))
+        return found if found is not None else self._window(relaxed)
+
+    def _window(self, relaxed: tuple[float, FloatArray]) -> tuple[float, FloatArray]:
+        """Whole states in the commit window only."""
+        value = relaxed[1][self._now]
+        if not _between(value):
             return relaxed
         tries = (np.round(value), np.ceil(value - WHOLE), np.ones_like(value), np.zeros_like(value))
-        found = [one for one in (self._with_states(self._states, states) for states in tries) if one is not None]
+        found = [one for one in (self._with_states(self._now, states) for states in tries) if one is not None]
         return min(found, key=lambda one: one[0])
 
     def _with_states(self, columns: IntArray, states: FloatArray) -> tuple[float, FloatArray] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.master import Master, Solved, early
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
@@ -32,14 +33,24 @@ class Decision:
 class Dive:
     """State of one dive on a master; at the end its bounds are those of the decisions."""
 
-    def __init__(self, master: Master, commit_slots: int, least_eur: float) -> None:
-        """Remember which columns must be whole; `least_eur` is a rise that is always allowed."""
+    def __init__(self, master: Master, commit_slots: int, least_eur: float, held: Fixed | None = None) -> None:
+        """Remember which columns must be whole.
+
+        Args:
+            master: runs to choose from; its bounds are the state of the dive.
+            commit_slots: slots of the commit window.
+            least_eur: a rise that is always allowed.
+            held: pump states that are decided, those of the window among them; None: the dive decides those of the window.
+        """
         self.master = master
         self.window = early(master.columns, commit_slots)
         self._of_job = master.columns.job
         self._least_eur = least_eur
         self.doubtful: set[int] = set()
         self._commit_slots = commit_slots
+        self._held = held
+        if held is not None:
+            master.bound_plant(held[0], held[1], held[1])
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
         """Decide until everything in the window is whole; beyond `batches` solves all that is open at once."""
@@ -135,13 +146,17 @@ class Dive:
 
     def _with_pumps_anew(self, decision: Decision) -> Solved | None:
         """Decide the pumps again after a job: as they stand they ask for more heat than it leaves (minimum load)."""
-        for states in self._window_states():
+        held = self._window_states() if self._held is None else [self._held[0]]
+        for states in held:
             self.master.bound_plant(states, np.zeros(len(states)), np.ones(len(states)))
+        self._held = None
         found = self._fixed([decision])
         return None if found is None else self._pumps(found)
 
     def _pumps(self, start: Solved) -> Solved:
         """Decide the pump states of the window: as relaxed but rounded, all on, or all off, whichever costs least."""
+        if self._held is not None:
+            return start
         found = start
         for states in self._window_states():
             value = start.plant[states]
@@ -155,8 +170,10 @@ class Dive:
         again = self.master.try_solve()
         return found if again is None else again
 
-    def pump_states(self, found: Solved) -> tuple[IntArray, FloatArray]:
-        """Columns of the pump states in the window and their values, whole."""
+    def pump_states(self, found: Solved) -> Fixed:
+        """Columns of the pump states that were decided and their values, whole."""
+        if self._held is not None:
+            return self._held
         states = self._window_states()
         if not states:
             return np.zeros(0, dtype=np.int64), np.zeros(0)

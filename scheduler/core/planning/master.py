@@ -104,6 +104,7 @@ class Master:
         self.columns = columns
         self._lp = HotLp(frame.arrays)
         self._base = len(frame.arrays.cost)
+        self.plant_lower, self.plant_upper = frame.arrays.lower.copy(), frame.arrays.upper.copy()
         self.must_run: BoolArray = frame.arrays.upper[frame.rows.unplaced] < 0.5
         self._append(columns)
 
@@ -170,6 +171,11 @@ class Master:
         found: FloatArray = columns.cost + load_eur - solved.job_eur[columns.job]
         return found
 
+    def whole(self, index: IntArray, nodes: int, gap: float) -> FloatArray | None:
+        """Plant columns of the best solution with these ones whole, see `HotLp.whole`; the LP itself is untouched."""
+        values = self._lp.whole(index, nodes, gap)
+        return None if values is None else values[: self._base]
+
     def try_solve(self) -> Solved | None:
         """Solve after bounds moved; None when nothing satisfies them."""
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
@@ -182,6 +188,7 @@ class Master:
 
     def bound_plant(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Move the bounds of some plant columns, such as pump states."""
+        self.plant_lower[index], self.plant_upper[index] = lower, upper
         self._lp.change_bounds(index, lower, upper)
 
 
@@ -191,17 +198,32 @@ def early(columns: Columns, commit_slots: int) -> BoolArray:
     return found
 
 
-def pruned(master: Master, solved: Solved) -> Master:
+def pruned(master: Master, solved: Solved, runs_per_job: int = 0) -> Master:
     """A smaller master: columns in use, and the one with the least reduced cost of every job, pool and stretch of starts.
 
-    A job that is sent away from where the relaxation had it needs somewhere to go.
+    A job that is sent away from where the relaxation had it needs somewhere to go. `runs_per_job` keeps so many of the cheapest
+    runs of every job as well.
     """
     columns = master.columns
+    reduced = master.reduced_eur(solved)
     stretch = np.searchsorted(np.array(STRETCHES), columns.start, side="right")
     pools = int(columns.pool.max(initial=0)) + 1
     group = (columns.job * pools + columns.pool) * (len(STRETCHES) + 1) + stretch
-    order = np.lexsort((master.reduced_eur(solved), group))
+    order = np.lexsort((reduced, group))
     _, first = np.unique(group[order], return_index=True)
     keep: BoolArray = solved.weight > 0.0
     keep[order[first]] = True
+    by_job = np.lexsort((reduced, columns.job))
+    job = columns.job[by_job]
+    keep[by_job[np.arange(len(job)) - np.searchsorted(job, job) < runs_per_job]] = True
     return Master(master.frame, columns.take(keep))
+
+
+def fixed(master: Master, solved: Solved) -> Master:
+    """The columns in use, with their weights: only the plant is still open."""
+    used = solved.weight > 0.0
+    small = Master(master.frame, master.columns.take(used))
+    small.bound_columns(np.arange(int(used.sum())), solved.weight[used], solved.weight[used])
+    unplaced = master.frame.rows.unplaced
+    small.bound_plant(unplaced, solved.unplaced, solved.unplaced)
+    return small

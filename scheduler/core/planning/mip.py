@@ -77,12 +77,15 @@ def build(problem: PlanProblem, master: Master, keep: IntArray) -> tuple[pulp.Lp
     frame, columns = master.frame, master.columns.take(keep)
     arrays = frame.arrays
     whole = _pump_window(frame, problem.commit_slots)
+    # States of the window are open again; later ones that were decided stay.
+    lowest = np.where(whole, arrays.lower, master.plant_lower)
+    highest = np.where(whole, arrays.upper, master.plant_upper)
     model = pulp.LpProblem("plan", pulp.LpMinimize)
     variables = [
         model.add_variable(
             f"p{index}", lower, None if np.isinf(upper) else upper, pulp.LpInteger if whole[index] else pulp.LpContinuous
         )
-        for index, (lower, upper) in enumerate(zip(arrays.lower.tolist(), arrays.upper.tolist(), strict=True))
+        for index, (lower, upper) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True))
     ]
     variables += [
         model.add_variable(f"x{index}", 0, 1, pulp.LpInteger if now else pulp.LpContinuous)

@@ -95,6 +95,7 @@ def build_problem(site: Site, snapshot: Snapshot, outlook: Outlook, settings: Se
         commitments=plan_commitments(site, snapshot, grid),
         demand_charge_eur_per_kw=site.electricity.demand_charge_eur_per_kw_month,
         peak_kw=snapshot.peak_kw,
+        pump_slots=settings.pump_slots,
         penalties=settings.penalties,
     )
 

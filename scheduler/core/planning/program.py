@@ -184,6 +184,37 @@ class HotLp:
             raise SolverFailed(f"HiGHS ended with {self.solver.getModelStatus()}")
         return self.objective
 
+    def whole(self, index: IntArray, nodes: int, gap: float) -> FloatArray | None:
+        """Columns of the best solution in which those of `index` are whole, on a copy of the present program.
+
+        Args:
+            index: columns that must be whole.
+            nodes: branch and bound ends after so many.
+            gap: or at this relative gap.
+
+        Returns:
+            All columns; None when no solution was found within the nodes.
+        """
+        solver = self._branched(index, nodes, gap)
+        if solver.getInfo().primal_solution_status != highspy.kSolutionStatusFeasible:
+            return None
+        return np.asarray(solver.getSolution().col_value, dtype=np.float64)
+
+    def whole_bound(self, index: IntArray, nodes: int, gap: float) -> float:
+        """Proven lower bound on the value with the columns of `index` whole; minus infinity when nothing is proven."""
+        found = float(self._branched(index, nodes, gap).getInfo().mip_dual_bound)
+        return found if np.isfinite(found) else -INF
+
+    def _branched(self, index: IntArray, nodes: int, gap: float) -> highspy.Highs:
+        """A copy of the present program after branch and bound."""
+        solver = new_highs()
+        solver.passModel(self.solver.getLp())
+        solver.changeColsIntegrality(len(index), index.astype(np.int32), np.full(len(index), highspy.HighsVarType.kInteger))
+        solver.setOptionValue("mip_max_nodes", nodes)
+        solver.setOptionValue("mip_rel_gap", gap)
+        solver.run()
+        return solver
+
     @property
     def objective(self) -> float:
         """Value of the last solution."""

@@ -23,6 +23,7 @@ from scheduler.core.planning.incumbent import first_come_columns
 from scheduler.core.planning.master import Master, Solved, early, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
+from scheduler.core.planning.pumps import decide, states_of
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
@@ -37,6 +38,8 @@ ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
+# Rounds of new runs once the pump states are held.
+PUMP_ROUNDS = 3
 # Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
 MIP_COLUMNS = 600
@@ -45,6 +48,8 @@ DIVE_STEP, CAREFUL_SOLVES = 0.025, 2
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
 MIX = 0.5
+# A plan below its bound by this share of all money is rounding.
+BELOW = 1e-6
 METHOD = "bundle, columns, dive"
 
 Brake = Callable[[], bool]
@@ -120,6 +125,8 @@ class _Solve:
         self.base_eur = base_load_eur(problem, self.pricing.frame)
         self.extractor = Extractor(problem, self.pricing.oracle, self.pricing.envelope, digest)
         self.bundle_steps = 0
+        # What whole pump states of the near horizon cost the relaxation, and by how much they are proven to raise the bound.
+        self.pumps_eur = self.whole_eur = 0.0
         self.bound: Bound | None = None
         self.bound_prices: Prices | None = None
 
@@ -127,9 +134,8 @@ class _Solve:
         """All stages."""
         prices = self._first_prices(last)
         master, relaxed = self._relax(prices)
-        mix, pumps = self._decide(master, relaxed)
-        assert relaxed.prices is not None
-        return self._best(master, relaxed.prices, [(mix, pumps), (self._incumbent(master), None)])
+        mix, pumps, prices = self._decide(master, relaxed)
+        return self._best(master, prices, [(mix, pumps), (self._incumbent(master), None)])
 
     # --- prices
 
@@ -193,20 +199,24 @@ class _Solve:
 
     # --- decisions
 
-    def _decide(self, master: Master, relaxed: Solved) -> tuple[Mix, Fixed]:
-        """Dive in batches; where that costs too much, dive job by job, then a small MILP."""
+    def _decide(self, master: Master, relaxed: Solved) -> tuple[Mix, Fixed, Prices]:
+        """Pump states; dive in batches; where that costs too much, dive job by job, then a small MILP."""
         few = self.pricing.table.count <= SMALL
         if few:
             assert relaxed.prices is not None
             master.add(self.pricing.columns(relaxed.prices, ALL_BINS))
             relaxed = master.solve(grown=True)
+        held, relaxed = self._pumps(master, relaxed, few=few)
         master = pruned(master, relaxed)
         if not few:
             assert relaxed.prices is not None
             active = self._active(master)
             master.add(self.pricing.columns(relaxed.prices, ALL_BINS, only=active))
+        if held is not None:
+            master.bound_plant(held[0], held[1], held[1])
         relaxed = master.solve(barrier=not few)
-        dive = Dive(master, self.problem.commit_slots, DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur))
+        least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
+        dive = Dive(master, self.problem.commit_slots, least_eur, held)
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
         if few and self._open_gap(found) > 0.5 * self.budget.target_gap and not self.watch.brake():
             dive.reset()
@@ -220,7 +230,31 @@ class _Solve:
             if better is not None and better.objective_eur < found.objective_eur:
                 found, pumps = better, dive.pump_states(better)
             self.watch.stage("mip")
-        return Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced), pumps
+        assert relaxed.prices is not None
+        return Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced), pumps, relaxed.prices
+
+    def _pumps(self, master: Master, relaxed: Solved, *, few: bool) -> tuple[Fixed | None, Solved]:
+        """Whole pump states of the near horizon, and the relaxation with the runs moved to where there is heat."""
+        states = states_of(self.problem, master.frame)
+        if self.problem.pump_slots <= self.problem.commit_slots or not len(states.columns):
+            return None, relaxed
+        before = relaxed.objective_eur
+        held = decide(master, relaxed, states, with_runs=few)
+        relaxed = master.solve(barrier=not few)
+        for _ in range(PUMP_ROUNDS if few else 0):
+            assert relaxed.prices is not None
+            last = relaxed.objective_eur
+            if not master.add(self.pricing.columns(relaxed.prices, PER_JOB, relaxed.job_eur)):
+                break
+            relaxed = master.solve(grown=True)
+            if last - relaxed.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(last):
+                break
+        self.pumps_eur = max(0.0, relaxed.objective_eur - before)
+        if self.pumps_eur > 0.25 * self.budget.target_gap * self._size(relaxed.objective_eur):
+            assert self.bound_prices is not None
+            self.whole_eur = self.pricing.plant.whole_gain_eur(self.bound_prices)
+        self.watch.stage("pumps")
+        return held, relaxed
 
     def _active(self, master: Master) -> BoolArray:
         """Jobs that may begin in the commit window: they need runs to fall back on when they do not fit there."""
@@ -231,9 +265,9 @@ class _Solve:
         return flags
 
     def _open_gap(self, found: Solved) -> float:
-        """How far a solution lies above the bound, relative."""
+        """How far a solution lies above the bound, relative; what whole pump states cost is not for the dive to close."""
         assert self.bound is not None
-        return (found.objective_eur - self.bound.eur) / self._size(found.objective_eur)
+        return (found.objective_eur - self.pumps_eur - self.bound.eur) / self._size(found.objective_eur)
 
     def _incumbent(self, master: Master) -> Mix:
         """The plan of the simplest rule, as columns of the master."""
@@ -262,13 +296,23 @@ class _Solve:
         plans = [self.extractor.plan(mix, prices, report, pumps) for mix, pumps in mixes]
         plan = min(plans, key=lambda one: one.report.objective_eur)
         self.watch.stage("extract")
+        raised_eur = plan.report.bound_eur + self.whole_eur
+        if raised_eur <= plan.report.objective_eur:
+            # Below it lies only a plan that had to let pump states after the commit window go: the relaxed bound holds for it.
+            plan = replace(plan, report=replace(plan.report, bound_eur=raised_eur))
         return _explained(self.problem, plan, self.watch)
 
 
 def _explained(problem: PlanProblem, plan: Plan, watch: _Watch) -> Plan:
-    """Add gap, times and reasons."""
+    """Add gap, times and reasons.
+
+    Raises:
+        ArithmeticError: when the plan costs less than its bound by more than rounding: one of the two is wrong.
+    """
     found = plan.report
     size = max(1.0, abs(found.objective_eur - found.base_eur))
+    if found.bound_eur > found.objective_eur + BELOW * (size + abs(found.base_eur)):
+        raise ArithmeticError(f"a plan of {found.objective_eur:.6f} EUR lies below its bound of {found.bound_eur:.6f} EUR")
     bound = min(found.bound_eur, found.objective_eur)
     gap = (found.objective_eur - bound) / size
     told = replace(plan, explanations=explain(problem, plan))
