@@ -46,9 +46,9 @@ class PromiseBook:
     Firm products are sold for hours inside the window only: everybody knows that the work ends with it.
     """
 
-    def __init__(self, site: Site, window_utc: tuple[datetime, datetime], slot_s: int) -> None:
-        """Begin without promises and without experience."""
-        self.site, self.slot_s = site, slot_s
+    def __init__(self, site: Site, window_utc: tuple[datetime, datetime], slot_s: int, *, certain: bool = False) -> None:
+        """Begin without promises and without experience; `certain`: all is known, what a plan sells comes true."""
+        self.site, self.slot_s, self.certain = site, slot_s, certain
         start_utc, self.end_utc = window_utc
         self.records = {one.offtake_id: OwnHeatRecord() for one in site.offtakes}
         self.commitments: list[Commitment] = []
@@ -84,7 +84,10 @@ class PromiseBook:
             else planned_kw(plan, offtake.offtake_id, gate)
         )
         limits = limits_of(self.site, offtake, plug, gate, snapshot, self.slot_s)
-        contract = own_heat_kw(median, record, limits, rule.quantile)
+        if self.certain and plan is not None:
+            contract = np.minimum(limits.capability_kw, np.where(np.isfinite(median), median, 0.0))
+        else:
+            contract = own_heat_kw(median, record, limits, rule.quantile)
         self.records[offtake.offtake_id] = remember(record, first, median)
         self.commitments += firm_promise(offtake, plug, gate, contract)
 
