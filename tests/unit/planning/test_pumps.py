@@ -1,6 +1,8 @@
-"""Heat pump states after the commit window: whole as far as `pump_slots` reaches, relaxed behind it; optima worked out by hand."""
+"""Heat pump states after the commit window: whole as far as `pump_slots` reaches, relaxed behind it, worked out by hand."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,9 +69,11 @@ def test_a_start_is_paid_in_full_once_states_are_whole() -> None:
 
 
 def test_the_bound_knows_of_whole_states_too() -> None:
-    relaxed, whole = planned(two_jobs_one_pump(0)).report, planned(two_jobs_one_pump(3)).report
-    # Lifted by the branched plant, and still below the plan.
-    assert relaxed.bound_eur + 0.01 < whole.bound_eur <= whole.objective_eur + 1e-9
+    # Without jobs 2 kW are all there ever is: relaxed, hours 1 and 2 sell them for 0.25 less power, whole, nobody does.
+    relaxed, whole = (planned(replace(two_jobs_one_pump(slots), jobs=())).report for slots in (0, 3))
+    assert relaxed.objective_eur == pytest.approx(BASE_EUR - 4 * 0.25, abs=1e-6)
+    assert whole.objective_eur == pytest.approx(BASE_EUR, abs=1e-6)
+    assert whole.bound_eur == pytest.approx(BASE_EUR, abs=1e-4)
 
 
 def test_states_reach_only_as_far_as_pump_slots() -> None:
