@@ -48,9 +48,11 @@ unit: $(DEV) ## the test suite alone
 
 test: lint unit ## everything CI runs
 
-bench: $(DEV) ## measure the planner (tables under bench-output/)
+bench: $(DEV) ## measure the planner, CBC's naive model beside it (tables under bench-output/); quick: SIZES=100 SEEDS=2
 	@mkdir -p bench-output
-	@$(BIN)/heat-dispatch bench plan --naive --json bench-output/plan.json --markdown bench-output/plan.md
+	@$(BIN)/heat-dispatch bench plan $(if $(SIZES),--jobs $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  --naive $(if $(NAIVE_SIZES),--naive-jobs $(NAIVE_SIZES)) $(if $(NAIVE_LIMIT_S),--naive-limit-s $(NAIVE_LIMIT_S)) \
+	  --json bench-output/plan.json --markdown bench-output/plan.md
 
 docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py

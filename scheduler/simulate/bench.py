@@ -142,16 +142,22 @@ def beside(naive: Row, ours: Row) -> Row:
     """A naive row beside ours of the same problem: its gap, and when CBC came within 1 % of what is proven.
 
     Its model is the stricter one, so either bound is one for it, and the better of the two counts (`lb`).
-    `within_1_percent_s` counts from the start of modelling; None when CBC never came that near.
+    `within_1_percent_s` counts from the start of modelling; None when CBC never came that near. A row that failed
+    says why (`failed`) and stands beside the other all the same.
     """
-    lb = max(ours["lb"], ours["lb"] if naive["cbc_lb"] is None else naive["cbc_lb"])
+    found = {key: value for key, value in naive.items() if key != "incumbents"}
+    kept = ("wall_cold_s", "ub", "lb", "gap", "rss_mb", "failed")
+    found["ours"] = {key: ours[key] for key in kept if key in ours}
+    bounds = [lb for lb in (ours.get("lb"), naive.get("cbc_lb")) if lb is not None]
+    if "failed" in naive or not bounds:
+        return found
+    lb = max(bounds)
     near = [seconds for seconds, value in naive["incumbents"] if gap_of(lb, value) <= WITHIN]
     return {
-        **{key: value for key, value in naive.items() if key != "incumbents"},
+        **found,
         "lb": lb,
         "gap": None if naive["ub"] is None else gap_of(lb, naive["ub"]),
         "within_1_percent_s": naive["build_s"] + near[0] if near else None,
-        "ours": {key: ours[key] for key in ("wall_cold_s", "ub", "lb", "gap", "rss_mb")},
     }
 
 
@@ -161,13 +167,28 @@ def quantile(values: Sequence[float], fraction: float) -> float:
     return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
 
 
-def summary_of(rows: Sequence[Row]) -> list[Row]:
-    """Quantiles by size, and whether the target of that size is met."""
-    return [_of_size(jobs, [row for row in rows if row["jobs"] == jobs]) for jobs in sorted({row["jobs"] for row in rows})]
+def summary_of(rows: Sequence[Row], failed: Sequence[Row] = ()) -> list[Row]:
+    """Quantiles by size, how many rows of it failed, and whether the target of that size is met."""
+    sizes = sorted({row["jobs"] for row in (*rows, *failed)})
+    lost = {jobs: sum(row["jobs"] == jobs for row in failed) for jobs in sizes}
+    return [_of_size(jobs, [row for row in rows if row["jobs"] == jobs]) | {"failed": lost[jobs]} for jobs in sizes]
+
+
+def failures_of(report: Mapping[str, Any]) -> list[str]:
+    """Every row that failed, ours and CBC's, and why."""
+    rows = report["failed"]
+    known = {(row["jobs"], row["seed"]) for row in rows}
+    ours = [(one, one["ours"]["failed"]) for one in report["naive"] if "failed" in one["ours"]]
+    more = [(row["jobs"], row["seed"], reason) for row, reason in ours if (row["jobs"], row["seed"]) not in known]
+    named = [("", row["jobs"], row["seed"], row["failed"]) for row in rows] + [("", *one) for one in more]
+    named += [("CBC, ", one["jobs"], one["seed"], one["failed"]) for one in report["naive"] if "failed" in one]
+    return [f"{who}{jobs:,} jobs, seed {seed}: {reason}" for who, jobs, seed, reason in named]
 
 
 def _of_size(jobs: int, rows: Sequence[Row]) -> Row:
-    """One line of the summary."""
+    """One line of the summary; of a size whose rows all failed only that there are none."""
+    if not rows:
+        return {"jobs": jobs, "rows": 0}
     gaps = [row["gap"] for row in rows]
     within = sum(gap <= TARGET_GAP for gap in gaps) / len(gaps)
     cold = [row["wall_cold_s"] for row in rows]
@@ -202,45 +223,66 @@ PLAN_CAPTION = (
     "p50 / p95; wanted: cold 2, 5, 15, 30 s at 100, 500, 2,000, 5,000 jobs, warm half of it, 95 % of the gaps within 0.5 %, "
     "512 MiB"
 )
-NAIVE_HEADER = ("jobs", "0/1 vars", "model s", "CBC s", "gap %", "1 % after s", "MiB", "our s", "our gap %")
+NAIVE_HEADER = ("jobs", "seed", "0/1 vars", "model s", "CBC s", "ended by", "gap %", "1 % after s", "MiB", "our s", "our gap %")
 NAIVE_CAPTION = (
-    "gap: to our proven bound; 1 % after: seconds until CBC's plan came within 1 % of it; MiB: without CBC's own process"
+    "ended by: proof of 1 % or the limit; gap: to the better proven bound; 1 % after: seconds until CBC's plan came within 1 % "
+    "of it; MiB: without CBC's own process"
 )
 
 
 def plan_rows(summary: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Cells of the summary."""
+    return [_plan_cells(one) for one in summary]
+
+
+def _plan_cells(one: Mapping[str, Any]) -> list[str]:
+    """Cells of one size."""
+    lost = one["failed"]
+    if not one["rows"]:
+        return [f"{one['jobs']:,}", f"0 of {lost}", *["–"] * 5, "failed"]
+    short = [f"{lost} failed"] if lost else []
+    short += [name for name, reached in (one["met"] or {}).items() if not reached]
     return [
-        [
-            f"{one['jobs']:,}",
-            str(one["rows"]),
-            f"{one['wall_cold_p50_s']:.1f} / {one['wall_cold_p95_s']:.1f}",
-            f"{one['wall_warm_p50_s']:.1f} / {one['wall_warm_p95_s']:.1f}",
-            f"{100 * one['gap_p50']:.2f} / {100 * one['gap_p95']:.2f}",
-            f"{100 * one['gap_within_target']:.0f} %",
-            f"{one['rss_mb']:.0f}",
-            "–" if one["met"] is None else ", ".join(name for name, reached in one["met"].items() if not reached) or "nothing",
-        ]
-        for one in summary
+        f"{one['jobs']:,}",
+        f"{one['rows']} of {one['rows'] + lost}" if lost else str(one["rows"]),
+        f"{one['wall_cold_p50_s']:.1f} / {one['wall_cold_p95_s']:.1f}",
+        f"{one['wall_warm_p50_s']:.1f} / {one['wall_warm_p95_s']:.1f}",
+        f"{100 * one['gap_p50']:.2f} / {100 * one['gap_p95']:.2f}",
+        f"{100 * one['gap_within_target']:.0f} %",
+        f"{one['rss_mb']:.0f}",
+        ", ".join(short) or ("–" if one["met"] is None else "nothing"),
     ]
 
 
 def naive_rows(naive: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Cells of the comparison with CBC."""
+    return [[f"{one['jobs']:,}", str(one["seed"]), *_cbc_cells(one), *_our_cells(one["ours"])] for one in naive]
+
+
+def _cbc_cells(one: Mapping[str, Any]) -> list[str]:
+    """Cells of what CBC reached."""
+    if "failed" in one:
+        return [*["–"] * 3, "failure", *["–"] * 3]
+    near = one.get("within_1_percent_s")
     return [
-        [
-            f"{one['jobs']:,}",
-            f"{one['binaries']:,}",
-            f"{one['build_s']:.1f}",
-            f"{one['solve_s']:.1f}",
-            "no plan" if one["gap"] is None else f"{100 * one['gap']:.2f}",
-            "never" if one["within_1_percent_s"] is None else f"{one['within_1_percent_s']:.1f}",
-            f"{one['rss_mb']:.0f}",
-            f"{one['ours']['wall_cold_s']:.1f}",
-            f"{100 * one['ours']['gap']:.2f}",
-        ]
-        for one in naive
+        f"{one['binaries']:,}",
+        f"{one['build_s']:.1f}",
+        f"{one['solve_s']:.1f}",
+        "proof" if one["finished"] else f"limit, {one['limit_s']:g} s",
+        "no plan" if one["ub"] is None else _percent(one.get("gap")),
+        "never" if near is None else f"{near:.1f}",
+        f"{one['rss_mb']:.0f}",
     ]
+
+
+def _our_cells(ours: Mapping[str, Any]) -> list[str]:
+    """Cells of ours beside it."""
+    return ["failed", "–"] if "failed" in ours else [f"{ours['wall_cold_s']:.1f}", _percent(ours["gap"])]
+
+
+def _percent(fraction: float | None) -> str:
+    """A share as a cell; a dash where it is not known."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -257,6 +299,9 @@ def markdown(report: Mapping[str, Any]) -> str:
     if report["naive"]:
         lines += ["", "PuLP with every option as a 0/1 variable, CBC on one thread, beside the same problem here:", ""]
         lines += [*_markdown_table(NAIVE_HEADER, naive_rows(report["naive"])), "", f"{NAIVE_CAPTION}."]
+    missing = failures_of(report)
+    if missing:
+        lines += ["", "Without a row:", "", *(f"- {one}" for one in missing)]
     return "\n".join(lines) + "\n"
 
 

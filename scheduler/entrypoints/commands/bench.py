@@ -6,11 +6,13 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +36,7 @@ from scheduler.simulate.bench import (
     Row,
     beside,
     default_seeds,
+    failures_of,
     markdown,
     measure,
     measure_naive,
@@ -88,23 +91,41 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Measure the planner."""
     tasks = [(size, first_seed + number) for size in sizes_of(jobs, "--jobs") for number in range(seeds or default_seeds(size))]
-    rows = list(measured(tasks, guard_s))
     tried = [(size, first_seed) for size in sizes_of(naive_jobs, "--naive-jobs")] if naive else []
+    attempts = list(measured(tasks, guard_s))
+    rows = [one for one in attempts if "failed" not in one]
+    failed = [one for one in attempts if "failed" in one]
     report = {
         "machine": machine(),
         "versions": {"heat-dispatch": scheduler.__version__, "python": platform.python_version(), **libraries()},
         "settings": {"budget": asdict(SolveBudget(guard_s=guard_s)), "threads": 1, "meaning": MEANING},
         "rows": rows,
-        "naive": list(compared(tried, rows, naive_limit_s, guard_s)),
-        "summary": summary_of(rows),
+        "failed": failed,
+        "naive": list(compared(tried, attempts, naive_limit_s, guard_s)),
+        "summary": summary_of(rows, failed),
     }
     show(report, json_file)
     write_json(json_file, report)
     if markdown_file is not None:
         write_text(markdown_file, markdown(report))
-    refused = [f"{row['jobs']} jobs, seed {row['seed']}: {text}" for row in rows for text in row["violations"]]
+    judge(report)
+
+
+def judge(report: Row) -> None:
+    """Fail when a row is missing or the checker refuses a plan.
+
+    Raises:
+        typer.Exit: with 1, after saying which.
+    """
+    refused = [f"{row['jobs']} jobs, seed {row['seed']}: {text}" for row in report["rows"] for text in row["violations"]]
     if refused:
-        err.print("[bold red]error:[/] the checker refuses a plan", *refused[:5], sep="\n  ", markup=True)
+        err.print("[bold red]error:[/] the checker refuses a plan")
+        err.print(*refused[:5], sep="\n", markup=False, soft_wrap=True)
+    missing = failures_of(report)
+    if missing:
+        err.print("[bold red]error:[/] without a row")
+        err.print(*missing, sep="\n", markup=False, soft_wrap=True)
+    if refused or missing:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -137,45 +158,83 @@ def sizes_of(text: str, option: str) -> list[int]:
 
 
 def measured(tasks: Sequence[tuple[int, int]], guard_s: float) -> Iterator[Row]:
-    """One row per (jobs, seed), each said as soon as it is there."""
+    """One row per (jobs, seed), each said as soon as it is there; a row that fails says why and the others go on."""
     for number, (jobs, seed) in enumerate(tasks, start=1):
-        found = in_child(jobs, seed, ["--guard-s", str(guard_s)], ROW_LIMIT_S + 2 * guard_s)
+        found = attempted(jobs, seed, ["--guard-s", str(guard_s)], ROW_LIMIT_S + 2 * guard_s)
         err.print(f"{number:>3}/{len(tasks)}  {sentence(found)}", markup=False, soft_wrap=True)
         yield found
 
 
 def sentence(found: Row) -> str:
-    """A row in one line: wall seconds, CPU seconds in brackets, gap, memory."""
-    times = ", ".join(f"{found[f'wall_{one}_s']:.2f} s {one} ({found[f'cpu_{one}_s']:.2f} s CPU)" for one in ("cold", "warm"))
+    """A row in one line: wall seconds, CPU seconds in brackets, gap, memory; or why there is none."""
     size = f"{found['jobs']:,} jobs, seed {found['seed']}"
+    if "failed" in found:
+        return f"{size}: failed: {found['failed']}"
+    times = ", ".join(f"{found[f'wall_{one}_s']:.2f} s {one} ({found[f'cpu_{one}_s']:.2f} s CPU)" for one in ("cold", "warm"))
     return f"{size}: {times}, gap {100 * found['gap']:.2f} %, {found['rss_mb']:.0f} MiB"
 
 
 def compared(tasks: Sequence[tuple[int, int]], rows: Sequence[Row], limit_s: float, guard_s: float) -> Iterator[Row]:
-    """CBC's rows beside ours; ours is measured when it is not among the rows."""
+    """CBC's rows beside ours; ours is measured when it is not among the rows. Either may be a failed one."""
     known = {(one["jobs"], one["seed"]): one for one in rows}
     for jobs, seed in tasks:
         err.print(f"CBC tries {jobs:,} jobs, seed {seed}, for {limit_s:g} s after modelling", markup=False)
-        ours = known.get((jobs, seed)) or in_child(jobs, seed, ["--guard-s", str(guard_s)], ROW_LIMIT_S + 2 * guard_s)
-        yield beside(in_child(jobs, seed, ["--naive-limit-s", str(limit_s)], limit_s + NAIVE_SPARE_S), ours)
+        ours = known.get((jobs, seed)) or attempted(jobs, seed, ["--guard-s", str(guard_s)], ROW_LIMIT_S + 2 * guard_s)
+        naive = attempted(jobs, seed, ["--naive-limit-s", str(limit_s)], limit_s + NAIVE_SPARE_S)
+        for failed in (one for one in (ours, naive) if "failed" in one):
+            err.print(sentence(failed), markup=False, soft_wrap=True)
+        yield beside(naive, ours)
 
 
-def in_child(jobs: int, seed: int, options: Sequence[str], limit_s: float) -> Row:
-    """Measure one row in a fresh process with one thread.
+def attempted(jobs: int, seed: int, options: Sequence[str], limit_s: float) -> Row:
+    """A row measured in a fresh process with one thread, or {jobs, seed, failed: reason} when that process fails or hangs."""
+    command = [sys.executable, "-m", "scheduler.entrypoints.commands.bench", "row", str(jobs), str(seed), *options]
+    try:
+        return last_json(answer_of(command, limit_s))
+    except HeatDispatchError as error:
+        return {"jobs": jobs, "seed": seed, "failed": str(error)}
+
+
+def answer_of(command: Sequence[str], limit_s: float) -> str:
+    """What a command writes to standard output; whatever it started itself (CBC) ends with it.
 
     Raises:
-        HeatDispatchError: when the process fails or hangs.
+        HeatDispatchError: when it fails, is killed, or is not done after `limit_s`.
     """
-    command = [sys.executable, "-m", "scheduler.entrypoints.commands.bench", "row", str(jobs), str(seed), *options]
-    what = f"{jobs} jobs, seed {seed}"
+    pipe = subprocess.PIPE
+    environment = os.environ | PINNED
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True) as child:
+        try:
+            written, complaint = child.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise HeatDispatchError(f"no answer after {limit_s:.0f} s") from None
+        finally:
+            if child.returncode != 0:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+    if child.returncode:
+        raise HeatDispatchError(reason_of(child.returncode, complaint))
+    return written
+
+
+def reason_of(returncode: int, complaint: str) -> str:
+    """Why a process failed: the signal that ended it, or the last line that it wrote to standard error."""
+    if returncode < 0:
+        hint = ", perhaps for want of memory" if -returncode == signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-returncode).name}{hint}"
+    return (complaint.strip().splitlines() or [f"ended with {returncode}"])[-1]
+
+
+def last_json(written: str) -> Row:
+    """The object on the last line of a row's output.
+
+    Raises:
+        HeatDispatchError: when there is none.
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, env=os.environ | PINNED, check=False)
-    except subprocess.TimeoutExpired:
-        raise HeatDispatchError(f"{what}: no answer after {limit_s:.0f} s") from None
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
-        raise HeatDispatchError(f"{what}: {last[0]}")
-    found: Row = json.loads(done.stdout.splitlines()[-1])
+        found: Row = json.loads(written.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise HeatDispatchError("ended without a row") from None
     return found
 
 

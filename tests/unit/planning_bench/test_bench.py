@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.settings import SolveBudget
-from scheduler.entrypoints.commands.bench import app, in_child, machine, sizes_of
-from scheduler.simulate.bench import Gauges, beside, default_seeds, gap_of, markdown, measure, plan_rows, quantile, summary_of
+from scheduler.entrypoints.commands import bench as command
+from scheduler.entrypoints.commands.bench import answer_of, app, attempted, judge, last_json, machine, sizes_of
+from scheduler.simulate.bench import (
+    Gauges,
+    beside,
+    default_seeds,
+    failures_of,
+    gap_of,
+    markdown,
+    measure,
+    naive_rows,
+    plan_rows,
+    quantile,
+    summary_of,
+)
 
 RUN = CliRunner()
 
@@ -29,7 +46,7 @@ def row(jobs: int = 100, seed: int = 1, **changes: Any) -> dict[str, Any]:
 
 def naive_row(incumbents: Sequence[Sequence[float]], ub: float | None, cbc_lb: float | None = None) -> dict[str, Any]:
     return {
-        "jobs": 100, "seed": 1, "binaries": 9, "build_s": 5.0, "solve_s": 30.0, "finished": False, "ub": ub,
+        "jobs": 100, "seed": 1, "limit_s": 60.0, "binaries": 9, "build_s": 5.0, "solve_s": 30.0, "finished": False, "ub": ub,
         "cbc_lb": cbc_lb, "incumbents": incumbents, "rss_mb": 300.0,
     }  # fmt: skip
 
@@ -102,13 +119,13 @@ def test_markdown_has_one_line_per_size() -> None:
     naive = [beside(naive_row([], None), rows[0])]
     report = {
         "machine": {"cpu": "x", "cores": 2, "memory_gb": 24.0}, "versions": {"pulp": "3"}, "rows": rows, "naive": naive,
-        "summary": summary_of(rows),
+        "failed": [], "summary": summary_of(rows),
     }  # fmt: skip
     text = markdown(report)
     assert "x, 2 cores, 24 GiB; pulp 3" in text
     assert "| 500 | 2 | 1.0 / 1.0 | 0.5 / 0.5 | 0.10 / 0.10 | 100 % | 150 | nothing |" in text
     assert "Seeds: 100 jobs: 1; 500 jobs: 1 to 2." in text
-    assert "| 100 | 9 | 5.0 | 30.0 | no plan | never | 300 | 1.0 | 0.10 |" in text
+    assert "| 100 | 1 | 9 | 5.0 | 30.0 | limit, 60 s | no plan | never | 300 | 1.0 | 0.10 |" in text
 
 
 def test_large_sizes_have_fewer_seeds() -> None:
@@ -127,8 +144,87 @@ def test_a_size_that_is_none_is_refused_in_words(text: str) -> None:
 
 
 def test_a_row_that_fails_is_named() -> None:
-    with pytest.raises(Exception, match="16 jobs, seed 1"):
-        in_child(16, 1, ["--no-such-option"], 60.0)
+    found = attempted(16, 1, ["--no-such-option"], 60.0)
+    assert (found["jobs"], found["seed"]) == (16, 1)
+    assert "failed" in found
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL, perhaps for want of memory"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+        ("raise ValueError('no such seed')", "ValueError: no such seed"),
+        ("raise SystemExit(3)", "ended with 3"),
+        ("import time; time.sleep(60)", "no answer after 1 s"),
+        ("pass", "ended without a row"),
+    ],
+)
+def test_a_process_that_ends_badly_gives_its_reason(program: str, reason: str) -> None:
+    with pytest.raises(HeatDispatchError, match=reason):
+        last_json(answer_of([sys.executable, "-c", program], 1.0 if "sleep" in program else 30.0))
+
+
+def test_what_a_hanging_row_has_started_ends_with_it(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    program = (
+        "import pathlib, subprocess, sys, time\n"
+        "started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(started.pid))\n"
+        "time.sleep(60)"
+    )
+    with pytest.raises(HeatDispatchError, match="no answer"):
+        answer_of([sys.executable, "-c", program], 2.0)
+    # The process is gone, or a dead one that nobody has collected yet.
+    stat = Path(f"/proc/{told.read_text()}/stat")
+    for _ in range(100):
+        if not stat.exists() or ") Z " in stat.read_text():
+            break
+        time.sleep(0.05)
+    assert not stat.exists() or ") Z " in stat.read_text()
+
+
+def test_failed_rows_stand_in_the_tables_and_the_others_go_on() -> None:
+    lost = [{"jobs": 100, "seed": 2, "failed": "killed by SIGKILL"}, {"jobs": 500, "seed": 1, "failed": "no answer after 9 s"}]
+    cbc_lost = {"jobs": 100, "seed": 1, "failed": "MemoryError"}
+    report: dict[str, Any] = {
+        "machine": {"cpu": "x", "cores": 2, "memory_gb": 24.0}, "versions": {}, "rows": [row()], "failed": lost,
+        "naive": [beside(cbc_lost, row()), beside(naive_row([], 100.0, cbc_lb=95.0) | {"jobs": 500}, lost[1])],
+        "summary": summary_of([row()], lost),
+    }  # fmt: skip
+    first, second = plan_rows(report["summary"])
+    assert (first[1], first[-1]) == ("1 of 2", "1 failed")
+    assert second == ["500", "0 of 1", "–", "–", "–", "–", "–", "failed"]
+    text = markdown(report)
+    assert "| 100 | 1 | – | – | – | failure | – | – | – | 1.0 | 0.10 |" in text
+    # Without a row of ours CBC's own bound is all there is: (100 - 95) / 100 = 5 %.
+    assert naive_rows(report["naive"])[1][6:] == ["5.00", "never", "300", "failed", "–"]
+    assert failures_of(report) == [
+        "100 jobs, seed 2: killed by SIGKILL", "500 jobs, seed 1: no answer after 9 s", "CBC, 100 jobs, seed 1: MemoryError",
+    ]  # fmt: skip
+    assert "- CBC, 100 jobs, seed 1: MemoryError" in text
+    with pytest.raises(typer.Exit) as ended:
+        judge(report)
+    assert ended.value.exit_code == 1
+
+
+def test_a_row_of_ours_that_only_cbc_asked_for_is_missed_too() -> None:
+    lost = {"jobs": 50, "seed": 1, "failed": "killed by SIGKILL"}
+    report = {"failed": [], "naive": [beside(naive_row([], None) | {"jobs": 50}, lost)]}
+    assert failures_of(report) == ["50 jobs, seed 1: killed by SIGKILL"]
+    assert naive_rows(report["naive"])[0][6:] == ["no plan", "never", "300", "failed", "–"]
+
+
+def test_the_command_goes_on_after_a_row_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A row that outlives its limit at once: the first fails, the command still writes its files and ends with 1.
+    monkeypatch.setattr(command, "ROW_LIMIT_S", -2 * SolveBudget().guard_s + 0.01)
+    target = tmp_path / "bench.json"
+    done = RUN.invoke(app, ["plan", "--jobs", "4", "--seeds", "2", "--json", str(target)])
+    assert done.exit_code == 1
+    report = json.loads(target.read_text())
+    assert [one["seed"] for one in report["failed"]] == [1, 2]
+    assert report["rows"] == []
+    assert "4 jobs, seed 2: no answer after 0 s" in done.stderr
 
 
 def test_the_command_measures_in_children_and_writes_what_it_says(tmp_path: Path) -> None:
