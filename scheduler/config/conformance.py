@@ -12,7 +12,7 @@ from scheduler.config.lines import Path
 from scheduler.config.load import Manifests
 from scheduler.config.refer import at, doubt
 from scheduler.config.to_domain import reach_c
-from scheduler.core.thermal.limits import derated_kw
+from scheduler.core.thermal.limits import promisable_kw
 from scheduler.domain.site import RedundancyClass
 from scheduler.domain.time import utc
 from scheduler.units import H_PER_DAY, KWH_PER_MWH
@@ -108,16 +108,16 @@ def _blocks(place: Place, plug: ThermalPlug) -> Iterator[Finding]:
 
 
 def _redundancy(place: Place, plug: ThermalPlug) -> Iterator[Finding]:
-    """Firm blocks within what survives one failure: half the capacity with N+1, all of it with 2N."""
+    """Firm blocks within what may be promised: half the capacity with N+1, all of it with 2N; with N it is a doubt."""
     spec = plug.spec
     firm_kw = sum(block.kw for block in spec.capacity.blocks if block.type == "firm")
-    left_kw = derated_kw(spec.capacity.max_heat_kw, RedundancyClass(spec.redundancy_class))
-    if not firm_kw or firm_kw <= left_kw * (1.0 + SLACK):
-        return
+    left_kw = promisable_kw(spec.capacity.max_heat_kw, RedundancyClass(spec.redundancy_class))
     path: Path = ("capacity", "blocks")
-    if spec.redundancy_class == "N":
+    if firm_kw and spec.redundancy_class == "N":
         text = f"{firm_kw:g} kW are firm, but class N survives no failure: the shortfall price alone stands behind them"
         yield place.doubt(path, text, "interruptible blocks, or class N+1 or 2N")
+        return
+    if firm_kw <= left_kw * (1.0 + SLACK):
         return
     text = f"{firm_kw:g} kW are firm; of {spec.capacity.max_heat_kw:g} kW class {spec.redundancy_class} keeps {left_kw:g} kW"
     yield place.error(path, text, f"firm blocks of at most {left_kw:g} kW together")

@@ -90,7 +90,7 @@ class Tank:
 
 
 class RedundancyClass(StrEnum):
-    """How much of the rated capacity survives one failure: N none promised, N+1 one unit, 2N all of it."""
+    """What a promise of heat survives: N no failure, N+1 the loss of one of two units, 2N that of any one (`promisable_kw`)."""
 
     N = "N"
     N_PLUS_1 = "N+1"

@@ -164,7 +164,8 @@ class ThermalPlugSpec(Part):
     storage: Storage | None = about("Tank; none: none.", default=None)
     rejection: Rejection = about("Dry cooler and room cooling.", default_factory=Rejection)
     redundancy_class: Literal["N", "N+1", "2N"] = about(
-        "What survives one failure: nothing (N), half (N+1), all (2N); limits firm blocks. Write 'N' in quotes: bare, it is "
+        "What survives one failure: nothing (N), half (N+1), all (2N). Promises are kept to it: half of maxHeatKw with "
+        "N+1; with N nothing is kept back, and the shortfall price stands behind the promise. Write 'N' in quotes: bare, it is "
         "a boolean in YAML.",
         default="N",
     )

@@ -17,13 +17,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from scheduler.core.thermal.limits import promisable_kw
 from scheduler.domain.contract import FirmRule
-from scheduler.domain.site import Offtake, Plug, RedundancyClass
+from scheduler.domain.site import Offtake, Plug
 from scheduler.domain.snapshot import Commitment
 from scheduler.domain.time import FloatArray
-
-# Units an N+1 plug is taken to consist of when nothing else is told: one of them may fail.
-UNITS_OF_N_PLUS_1 = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +85,12 @@ def priced_quantile(rule: FirmRule) -> float:
 def firm_capability_kw(plug: Plug, starts_utc: Sequence[datetime], ends_utc: Sequence[datetime]) -> FloatArray:
     """What a plug can promise in each interval, kW: contract block, maintenance and redundancy class taken off.
 
-    N: the rated heat (nothing survives a failure, so nothing is kept back). N+1 with k = 2 units: one unit less. 2N: all of it.
+    The redundancy class counts as in `promisable_kw`: N all of the rating, N+1 half of it, 2N all.
     """
     rated_kw = plug.max_heat_kw if plug.firm_heat_kw is None else min(plug.max_heat_kw, plug.firm_heat_kw)
     if plug.heat_pump is not None:
         rated_kw = min(rated_kw, plug.heat_pump.rated_heat_kw + (plug.tank.max_discharge_kw if plug.tank else 0.0))
-    if plug.redundancy is RedundancyClass.N_PLUS_1:
-        rated_kw = min(rated_kw, plug.max_heat_kw * (UNITS_OF_N_PLUS_1 - 1) / UNITS_OF_N_PLUS_1)
+    rated_kw = min(rated_kw, promisable_kw(plug.max_heat_kw, plug.redundancy))
     limit_kw = np.full(len(starts_utc), rated_kw)
     for window in plug.maintenance:
         for i, (start, end) in enumerate(zip(starts_utc, ends_utc, strict=True)):

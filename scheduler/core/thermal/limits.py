@@ -7,8 +7,9 @@ import numpy as np
 from scheduler.domain.site import Plug, RedundancyClass
 from scheduler.domain.time import FloatArray, TimeGrid
 
-# Share of the rating that is left when one unit fails: none with a single machine, one of two with N+1, all with 2N.
-FIRM_SHARE = {RedundancyClass.N: 0.0, RedundancyClass.N_PLUS_1: 0.5, RedundancyClass.TWO_N: 1.0}
+# Share of the rating that may be promised. N+1 and 2N say that a promise survives the failure of one unit: one of two is left
+# with N+1, everything with 2N. N says no such thing: nothing is kept back, the quantile and the shortfall price carry the risk.
+PROMISED_SHARE = {RedundancyClass.N: 1.0, RedundancyClass.N_PLUS_1: 0.5, RedundancyClass.TWO_N: 1.0}
 
 
 def plug_rating_kw(plug: Plug) -> float:
@@ -27,6 +28,6 @@ def rated_heat_kw(plug: Plug, grid: TimeGrid) -> FloatArray:
     return rated
 
 
-def derated_kw(rating_kw: float, redundancy: RedundancyClass) -> float:
-    """Rating that survives one failure."""
-    return FIRM_SHARE[redundancy] * rating_kw
+def promisable_kw(rating_kw: float, redundancy: RedundancyClass) -> float:
+    """What the redundancy class lets a plug promise of its rating; the one place that knows."""
+    return PROMISED_SHARE[redundancy] * rating_kw

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from scheduler.core.thermal.limits import derated_kw, rated_heat_kw
+from scheduler.core.thermal.limits import promisable_kw, rated_heat_kw
 from scheduler.core.thermal.plant import (
     PlantLoad,
     PlantMemory,
@@ -145,4 +145,9 @@ def test_maintenance_lowers_the_slots_it_touches() -> None:
     )
     plug = replace(PLUG, maintenance=(window,), firm_heat_kw=60.0)
     assert rated_heat_kw(plug, grid).tolist() == [100, 100, 30, 30, 100, 100, 100, 100]
-    assert derated_kw(100.0, RedundancyClass.N_PLUS_1) == 50.0
+
+
+def test_the_redundancy_class_says_what_may_be_promised() -> None:
+    # N says nothing about failures and keeps nothing back; one of two units is left with N+1; 2N is there twice.
+    promised = {one: promisable_kw(100.0, one) for one in RedundancyClass}
+    assert promised == {RedundancyClass.N: 100.0, RedundancyClass.N_PLUS_1: 50.0, RedundancyClass.TWO_N: 100.0}
