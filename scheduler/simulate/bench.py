@@ -225,7 +225,7 @@ PLAN_CAPTION = (
 )
 NAIVE_HEADER = ("jobs", "0/1 vars", "model s", "CBC s", "gap %, by", "1 % after", "MiB", "our s", "our gap %")
 NAIVE_CAPTION = (
-    "gap: to the better proven bound, when CBC ended by its own proof of 1 % or at the limit; 1 % after: seconds until its plan "
+    "gap: to the better proven bound, and whether CBC proved 1 % itself or met its limit; 1 % after: seconds until its plan "
     "came within 1 % of that bound; MiB: without CBC's own process"
 )
 
