@@ -74,24 +74,9 @@ class Dive:
             else:
                 found = self._both(wanted[0], after)
 
-    def careful(self, found: Solved, solves: int, out_of_time: Callable[[], bool]) -> Solved | None:
-        """Decide one job at a time, the least clear first, each both ways; None when `solves` do not suffice."""
-        while True:
-            open_jobs = self.open_jobs(found.weight)
-            if not len(open_jobs):
-                return found
-            if solves <= 0 or out_of_time():
-                return None
-            self.doubtful.update(int(job) for job in open_jobs)
-            decisions = [self._decision(found.weight, job) for job in open_jobs]
-            hardest = min(decisions, key=lambda one: (one.clear, one.job))
-            solves -= 2
-            found = self._both(hardest, self._fixed([hardest]))
-
-    def reset(self) -> None:
-        """Take every decision back but those on pumps."""
-        mine = np.nonzero(self.window)[0]
-        self.master.bound_columns(mine, np.zeros(len(mine)), np.full(len(mine), np.inf))
+    def begin(self, start: Solved) -> Solved:
+        """Decide the pumps alone."""
+        return self._pumps(start)
 
     def open_jobs(self, weight: FloatArray) -> IntArray:
         """Jobs with a part of a run in the commit window."""

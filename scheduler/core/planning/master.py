@@ -176,9 +176,10 @@ class Master:
         values = self._lp.whole(index, nodes, gap)
         return None if values is None else values[: self._base]
 
-    def try_solve(self) -> Solved | None:
-        """Solve after bounds moved; None when nothing satisfies them."""
+    def try_solve(self, below: float = np.inf) -> Solved | None:
+        """Solve after bounds moved; None when nothing satisfies them, or as soon as it is sure to cost `below` or more."""
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
+        self._lp.option("objective_bound", below)
         self._lp.option("solver", "simplex")
         return self.solve() if self._lp.run() else None
 

@@ -164,11 +164,12 @@ class HotLp:
         self.solver.setOptionValue(name, value)
 
     def run(self) -> bool:
-        """Solve; True when optimal. Repeats once from scratch when numerics failed."""
+        """Solve; True when optimal, False when infeasible or beyond `objective_bound`. Repeats once when numerics failed."""
         self.solver.run()
-        if self.solver.getModelStatus() == highspy.HighsModelStatus.kOptimal:
+        status = self.solver.getModelStatus()
+        if status == highspy.HighsModelStatus.kOptimal:
             return True
-        if self.solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
+        if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kObjectiveBound):
             return False
         self.solver.clearSolver()
         self.solver.run()

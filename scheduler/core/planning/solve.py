@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 import numpy as np
 
 from scheduler.core.planning.aggregate import Fixed, Prices, base_load_eur
+from scheduler.core.planning.branch import Effort, Search
 from scheduler.core.planning.bundle import maximise
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.dive import Dive
@@ -40,10 +41,12 @@ FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
 # Rounds of new runs once the pump states are held.
 PUMP_ROUNDS = 3
-# Rise that a batch of the dive may always cost, and solves of the careful dive per batch of the budget.
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
 MIP_COLUMNS = 600
-DIVE_STEP, CAREFUL_SOLVES = 0.025, 2
+# Rise that a batch of the dive may always cost, as a share of the target gap.
+DIVE_STEP = 0.025
+# Search over the commit window: solves per batch of the budget; least gain, and a gap that is good enough, in target gaps.
+SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH = 0.5, 0.05, 0.5
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -200,7 +203,7 @@ class _Solve:
     # --- decisions
 
     def _decide(self, master: Master, relaxed: Solved) -> tuple[Mix, Fixed, Prices]:
-        """Pump states; dive in batches; where that costs too much, dive job by job, then a small MILP."""
+        """Pump states; a search with few jobs, a dive with many; then a small MILP where the gap is still open."""
         few = self.pricing.table.count <= SMALL
         if few:
             assert relaxed.prices is not None
@@ -217,11 +220,8 @@ class _Solve:
         relaxed = master.solve(barrier=not few)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
         dive = Dive(master, self.problem.commit_slots, least_eur, held)
-        found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake)
-        if few and self._open_gap(found) > 0.5 * self.budget.target_gap and not self.watch.brake():
-            dive.reset()
-            other = dive.careful(master.solve(), CAREFUL_SOLVES * self.budget.dive_batches, self.watch.brake)
-            found = found if other is None or other.objective_eur > found.objective_eur else other
+        searched = self._searched(dive, relaxed) if few else None
+        found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake) if searched is None else searched
         self.watch.stage("dive")
         pumps = dive.pump_states(found)
         small = master.columns.count <= MIP_COLUMNS and self.budget.mip_nodes > 0
@@ -255,6 +255,21 @@ class _Solve:
             self.whole_eur = self.pricing.plant.whole_gain_eur(self.bound_prices)
         self.watch.stage("pumps")
         return held, relaxed
+
+    def _searched(self, dive: Dive, relaxed: Solved) -> Solved | None:
+        """With few jobs a search over the commit window does better than a dive; None when it finds nothing in time."""
+        size = self._size(relaxed.objective_eur)
+        assert self.bound is not None
+        target = self.budget.target_gap * size
+        search = Search(dive.master, self.problem.commit_slots, self.pricing.table.gpus)
+        effort = Effort(
+            solves=int(SEARCH_SOLVES * self.budget.dive_batches),
+            least_eur=SEARCH_STEP * target,
+            enough_eur=self.bound.eur + self.pumps_eur + GOOD_ENOUGH * target,
+        )
+        found = search.run(dive.begin(relaxed), effort, self.watch.brake)
+        dive.doubtful |= search.doubtful
+        return found
 
     def _active(self, master: Master) -> BoolArray:
         """Jobs that may begin in the commit window: they need runs to fall back on when they do not fit there."""

@@ -1,0 +1,60 @@
+"""The search over the commit window against HiGHS on the same master, and what it leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scheduler.core.planning.aggregate import Prices
+from scheduler.core.planning.branch import Effort, Search
+from scheduler.core.planning.instances import instance
+from scheduler.core.planning.master import Master, early, skeleton
+from scheduler.core.planning.pricing import Pricing
+
+COMMIT_SLOTS = 4
+
+
+def _master(jobs: int, seed: int) -> tuple[Master, Pricing]:
+    """All runs that a flat price and two rounds of the master's own prices offer."""
+    problem = instance(jobs, seed)
+    pricing = Pricing(problem)
+    flat = Prices(gpu_eur_per_gpu_h=np.full(pricing.shape, 0.04), draw_eur_per_kwh=np.zeros(pricing.shape))
+    frame = skeleton(problem, pricing.frame, pricing.table, pricing.envelope)
+    master = Master(frame, pricing.columns(flat, 99))
+    for _ in range(2):
+        prices = master.solve(grown=True).prices
+        assert prices is not None
+        master.add(pricing.columns(prices, 99))
+    return master, pricing
+
+
+def test_the_search_finds_what_branch_and_bound_over_all_runs_finds() -> None:
+    master, pricing = _master(16, 3)
+    root = master.solve(grown=True)
+    least_eur = 1e-4 * abs(root.objective_eur)
+    window = np.nonzero(early(master.columns, COMMIT_SLOTS))[0]
+    base = len(master.frame.arrays.cost)
+    whole = master._lp.whole(window + base, 100_000, 1e-6)
+    assert whole is not None
+    best_eur = float(np.append(master.frame.arrays.cost, master.columns.cost) @ whole)
+
+    search = Search(master, COMMIT_SLOTS, pricing.table.gpus)
+    found = search.run(root, Effort(solves=400, least_eur=least_eur, enough_eur=-np.inf), lambda: False)
+
+    assert found is not None
+    part = found.weight[window]
+    assert bool(((part < 1e-6) | (part > 1.0 - 1e-6)).all())
+    assert found.objective_eur >= best_eur - 1e-6 * abs(best_eur)
+    # Settling at once may cost a few least gains.
+    assert found.objective_eur <= best_eur + 10.0 * least_eur
+
+
+def test_all_runs_are_free_again_after_a_search() -> None:
+    master, pricing = _master(16, 1)
+    root = master.solve(grown=True)
+    Search(master, COMMIT_SLOTS, pricing.table.gpus).run(
+        root, Effort(solves=60, least_eur=1e-4 * abs(root.objective_eur), enough_eur=-np.inf), lambda: False
+    )
+    again = master.try_solve()
+    assert again is not None
+    assert again.objective_eur == pytest.approx(root.objective_eur, rel=1e-7)
