@@ -27,7 +27,8 @@ def slot_entry(world: World, plug: Plug, slot: int, plan: Plan | None) -> Ledger
     one, slot_h = record.plugs[plug.plug_id], h_from_s(world.clockwork.slot_s)
     start_utc = world.truth.grid.time_of(slot)
     it_kw = record.it_kw[slot] if len(world.site.plugs) == 1 else None
-    cooling_kw = plug.rejection_electric_fraction * one.rejected_kw[slot] + plug.room_electric_fraction * one.room_kw[slot]
+    rejected_kw = one.rejected_kw[slot] + one.dumped_kw[slot]
+    cooling_kw = plug.rejection_electric_fraction * rejected_kw + plug.room_electric_fraction * one.room_kw[slot]
     all_kw = None if it_kw is None else it_kw * (1.0 + world.site.overhead_fraction_of_it) + one.pump_kw_el[slot] + cooling_kw
     sold_kw = sum(
         record.sold_kw[offtake.offtake_id][slot] for offtake in world.site.offtakes if offtake.plug_id == plug.plug_id
@@ -45,7 +46,7 @@ def slot_entry(world: World, plug: Plug, slot: int, plan: Plan | None) -> Ledger
         heat_captured_kwh=one.captured_kw[slot] * slot_h,
         heat_recovered_kwh=one.recovered_kw[slot] * slot_h,
         heat_sold_kwh=sold_kw * slot_h,
-        heat_rejected_kwh=one.rejected_kw[slot] * slot_h,
+        heat_rejected_kwh=rejected_kw * slot_h,
         heat_planned_kwh=planned_kwh(world, plug, slot, plan),
         heat_firm_kwh=firm_kwh(world, plug, slot),
         tank_level_kwh=one.tank_kwh[slot],

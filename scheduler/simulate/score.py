@@ -75,7 +75,7 @@ def energy_kwh(world: World) -> dict[str, FloatArray]:
     for plug in world.site.plugs:
         one = record.plugs[plug.plug_id]
         pump += column(one.pump_kw_el)
-        cooling += plug.rejection_electric_fraction * column(one.rejected_kw)
+        cooling += plug.rejection_electric_fraction * (column(one.rejected_kw) + column(one.dumped_kw))
         cooling += plug.room_electric_fraction * column(one.room_kw)
     it = column(record.it_kw) * (1.0 + overhead)
     return {"it": it * slot_h, "heat_pump": pump * slot_h, "rejection": cooling * slot_h}
@@ -161,7 +161,7 @@ def energy_totals(world: World, kwh: dict[str, FloatArray]) -> dict[str, float]:
         "heat_captured_kwh": sum(sum(one.captured_kw) for one in record.plugs.values()) * slot_h,
         "heat_recovered_kwh": sum(sum(one.recovered_kw) for one in record.plugs.values()) * slot_h,
         "heat_sold_kwh": sum(sum(sold) for sold in record.sold_kw.values()) * slot_h,
-        "heat_rejected_kwh": sum(sum(one.rejected_kw) for one in record.plugs.values()) * slot_h,
+        "heat_rejected_kwh": sum(sum(one.rejected_kw) + sum(one.dumped_kw) for one in record.plugs.values()) * slot_h,
         "co2_kg": kg_from_g(float(world.truth.carbon_g_per_kwh[:slots] @ total)),
     }
 

@@ -132,17 +132,17 @@ class World:
         if now_s % self.clockwork.cycle_s == 0.0:
             steering.cycle(self)
         self._answer_gates(steering)
+        wanted = steering.setpoints(self)
         self.cluster.advance(now_s)
         self.cluster.dispatch()
         self.cluster.advance(now_s + slot_s)
         self.cluster.meter_running()
-        self._plants(steering, slot, now_s)
+        self._plants(wanted, slot, now_s)
         check_jobs(self.log, list(self.cluster.running.values()) + self.cluster.flexible_queue, self.clock.now_s)
 
-    def _plants(self, steering: Steering, slot: int, now_s: float) -> None:
+    def _plants(self, wanted: Mapping[str, PlantSetpoint], slot: int, now_s: float) -> None:
         """Let every plug pass the slot and read the meters."""
         truth, record, cluster = self.truth, self.record, self.cluster
-        wanted = steering.setpoints(self)
         electricity = float(truth.energy_eur_per_kwh[slot]) + truth.adder_eur_per_kwh
         extra_kw = {name: meter.mean(slot) for name, meter in cluster.draw_kw.items()}
         it_kw = 0.0

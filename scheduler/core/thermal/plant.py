@@ -69,12 +69,16 @@ class PlantLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantRequest:
-    """What is asked of a plug for one slot: delivered heat, and limits of charge, discharge and total sale."""
+    """What is asked of a plug for one slot: delivered heat, and limits of charge, discharge and total sale.
+
+    least_kw: delivered even when nobody takes it, and then dumped through the dry cooler: how a pump is kept running.
+    """
 
     pump_heat_kw: float
     charge_kw: float = NO_LIMIT
     discharge_kw: float = NO_LIMIT
     sell_kw: float = NO_LIMIT
+    least_kw: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +150,8 @@ def follow_request(model: PlantModel, planned: PlantRequest, demand_kw: Sequence
     pump = wanted - planned.discharge_kw + planned.charge_kw + model.plug.pipe_loss_kw
     if planned.pump_heat_kw <= EPSILON_KW:
         return PlantRequest(pump_heat_kw=0.0, charge_kw=0.0, discharge_kw=max(planned.discharge_kw, 0.0), sell_kw=wanted)
-    # A pump that would fall under its minimum load runs at it and charges the rest, rather than stop for a slot.
+    # A pump that would fall under its minimum load runs at it, charges the rest and dumps what does not fit, as the plan has
+    # it, rather than stop for a slot.
     floor = model.min_heat_kw if planned.pump_heat_kw >= model.min_heat_kw - EPSILON_KW else 0.0
     spare = max(0.0, floor - pump)
     cover = max(0.0, min(demand, planned.sell_kw))
@@ -155,6 +160,7 @@ def follow_request(model: PlantModel, planned: PlantRequest, demand_kw: Sequence
         charge_kw=planned.charge_kw + spare,
         discharge_kw=max(planned.discharge_kw, cover),
         sell_kw=wanted,
+        least_kw=floor,
     )
 
 
@@ -171,7 +177,7 @@ def step_plant(
     ceiling = min(
         model.rated_heat_kw, load.available_kw, captured_kw / model.recovered_share, ramp_top(plug, memory, duration_h)
     )
-    useful = wish + charge_limit + plug.pipe_loss_kw
+    useful = max(wish + charge_limit + plug.pipe_loss_kw, request.least_kw)
     delivered = min(max(0.0, request.pump_heat_kw), max(0.0, ceiling), useful)
     if delivered < model.min_heat_kw - EPSILON_KW:
         delivered = 0.0
@@ -198,7 +204,7 @@ def step_plant(
         dumped_kw=dumped,
         tank_loss_kwh=loss_kwh,
         room_heat_kw=room_heat,
-        rejection_kw_el=plug.rejection_electric_fraction * rejected,
+        rejection_kw_el=plug.rejection_electric_fraction * (rejected + dumped),
         room_kw_el=plug.room_electric_fraction * room_heat,
         pump_started=delivered > 0.0 and not memory.pump_on and model.cop is not None,
     )

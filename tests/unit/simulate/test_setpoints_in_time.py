@@ -1,0 +1,90 @@
+"""The plant follows the setpoint of the very slot, and a pump that is to run runs: what does not fit is dumped and paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from scheduler.core.thermal.plant import PlantLoad, PlantMemory, PlantRequest, follow_request, plant_model, step_plant
+from scheduler.domain.decision import PlantSetpoint
+from scheduler.domain.plan import Plan
+from scheduler.simulate.demo_site import demo_site
+from scheduler.simulate.faults import Disturbances
+from scheduler.simulate.generate import weeks
+from scheduler.simulate.knowledge import Knowledge
+from scheduler.simulate.queueing import Discipline, OpenGate, Queue
+from scheduler.simulate.world import Clockwork, World
+
+SLOT_S = 900
+
+
+class EverySecondSlot:
+    """Wants heat from the tank in every second slot, and remembers when it was asked."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        self.asked: list[datetime] = []
+
+    def cycle(self, world: World) -> None:
+        """Decide nothing."""
+
+    def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
+        """Take 1 kW from the tank in slots 0, 2, 4, ...; nothing in the others."""
+        self.asked.append(world.now_utc)
+        on = (world.now_utc.minute // 15) % 2 == 0
+        return {
+            plug.plug_id: PlantSetpoint(
+                plug_id=plug.plug_id,
+                at_utc=world.now_utc,
+                duration_s=SLOT_S,
+                pump_heat_kw=0.0,
+                charge_kw=0.0,
+                discharge_kw=1.0 if on else 0.0,
+                sell_kw=1.0 if on else 0.0,
+            )
+            for plug in world.site.plugs
+        }
+
+    def plan(self) -> Plan | None:
+        """None."""
+        return None
+
+
+def test_a_setpoint_holds_in_its_own_slot() -> None:
+    """The clock has moved on when the meters are read; what was wanted is what was wanted when the slot began."""
+    scenario = next(weeks(1, seed=2, gpus=64, days=1))
+    world = World(scenario, Queue(OpenGate(), Discipline.EASY), Clockwork(), Knowledge(), Disturbances())
+    steering = EverySecondSlot()
+    world.run_until(steering, 8 * SLOT_S)
+    assert steering.asked == [world.truth.grid.time_of(slot) for slot in range(8)]
+    discharged = world.record.plugs[world.site.plugs[0].plug_id].discharge_kw
+    assert [kw > 0.0 for kw in discharged] == [True, False] * 4
+
+
+def test_a_pump_that_is_to_run_dumps_what_nobody_takes() -> None:
+    """Least load 25 % of the rating: with a full tank and little demand the rest goes through the dry cooler."""
+    site = demo_site(gpus=64)
+    plug = site.plugs[0]
+    model = plant_model(plug, site.offtakes[:1])
+    assert plug.tank is not None
+    full = PlantMemory(tank_kwh=plug.tank.capacity_kwh, pump_on=True, delivered_kw=model.min_heat_kw)
+    demand = 0.2 * model.min_heat_kw
+    load = PlantLoad(captured_kw=2.0 * model.min_heat_kw, it_kw=3.0 * model.min_heat_kw, demand_kw=(demand,))
+    planned = PlantRequest(pump_heat_kw=model.min_heat_kw, charge_kw=0.0, discharge_kw=0.0, sell_kw=demand)
+    flows, after = step_plant(model, full, load, follow_request(model, planned, load.demand_kw, 0.01), 0.25)
+    assert flows.delivered_kw == pytest.approx(model.min_heat_kw)
+    assert flows.total_sold_kw == pytest.approx(demand)
+    room_kw = flows.charge_kw
+    assert flows.dumped_kw == pytest.approx(model.min_heat_kw - plug.pipe_loss_kw - demand - room_kw)
+    assert flows.rejection_kw_el == pytest.approx(plug.rejection_electric_fraction * (flows.rejected_kw + flows.dumped_kw))
+    assert after.pump_on
+
+
+def test_a_plan_that_rests_the_pump_dumps_nothing() -> None:
+    site = demo_site(gpus=64)
+    model = plant_model(site.plugs[0], site.offtakes[:1])
+    request = follow_request(model, PlantRequest(pump_heat_kw=0.0, charge_kw=0.0, discharge_kw=5.0, sell_kw=5.0), (5.0,), 0.01)
+    assert request.least_kw == 0.0
+    assert request.pump_heat_kw == 0.0
