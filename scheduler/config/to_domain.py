@@ -9,7 +9,6 @@ solver other than gap and budget, and the seed; they have defaults.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 from scheduler.config.findings import did_you_mean, error, one_of, refuse
 from scheduler.config.kinds import DispatchPolicy, HeatOfftake, Site, ThermalPlug, WorkloadClass
@@ -17,7 +16,7 @@ from scheduler.config.kinds import site as site_kind
 from scheduler.config.kinds.base import seconds
 from scheduler.config.kinds.offtake import Firm, Tariff
 from scheduler.config.kinds.plug import Capture, HeatPumpSpec, MaintenanceWindow, Storage
-from scheduler.config.kinds.policy import Capping, DispatchPolicySpec, Season
+from scheduler.config.kinds.policy import Capping, DispatchPolicySpec
 from scheduler.config.load import Manifests
 from scheduler.config.refer import broken_references
 from scheduler.domain import site as nouns
@@ -31,7 +30,7 @@ from scheduler.domain.contract import (
 )
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.job import Flexibility, JobClass
-from scheduler.domain.settings import Levers, Mode, Settings, SolveBudget
+from scheduler.domain.settings import Levers, Mode, SeasonLevers, Settings, SolveBudget
 from scheduler.domain.time import utc
 from scheduler.units import kw_from_w
 
@@ -79,8 +78,8 @@ def site_from(manifests: Manifests, *, policy: str | None = None) -> nouns.Site:
     )
 
 
-def settings_from(manifests: Manifests, *, policy: str | None = None, on: date | None = None) -> Settings:
-    """Settings of the DispatchPolicy; `on` is the local day whose season holds (none: the objective's own preset).
+def settings_from(manifests: Manifests, *, policy: str | None = None) -> Settings:
+    """Settings of the DispatchPolicy, its seasons among them.
 
     Raises:
         Misconfigured: several policies and none named, an unknown name, a horizon outside 4 h to 96 h or off the quarter hour.
@@ -102,7 +101,8 @@ def settings_from(manifests: Manifests, *, policy: str | None = None, on: date |
         cycle_s=cycle_s,
         max_hold_s=seconds(rules.queue.max_hold),
         max_held_jobs=rules.queue.max_held_jobs,
-        levers=levers_of(rules, on),
+        levers=levers_of(rules, rules.objective.preset),
+        seasons=seasons_of(rules),
         budget=budget,
     )
 
@@ -130,25 +130,23 @@ def policy_of(manifests: Manifests, name: str | None = None) -> DispatchPolicy:
     )
 
 
-def levers_of(rules: DispatchPolicySpec, on: date | None = None) -> Levers:
-    """Levers of the preset of the day's season, or of the objective; what the policy states itself wins."""
-    seasons = [season for season in rules.seasons if on is not None and in_season(season, on)]
-    preset = PRESETS[seasons[0].preset if seasons else rules.objective.preset]
-    own = rules.levers
+def levers_of(rules: DispatchPolicySpec, preset: str) -> Levers:
+    """Levers of a preset; what the policy states itself wins, in every season."""
+    given, own = PRESETS[preset], rules.levers
     return Levers(
-        plant=preset.plant if own.plant is None else own.plant,
-        shifting=preset.shifting if own.shifting is None else own.shifting,
-        pausing=preset.pausing if own.pausing is None else own.pausing,
-        capping=preset.capping and rules.capping.enabled,
+        plant=given.plant if own.plant is None else own.plant,
+        shifting=given.shifting if own.shifting is None else own.shifting,
+        pausing=given.pausing if own.pausing is None else own.pausing,
+        capping=given.capping and rules.capping.enabled,
     )
 
 
-def in_season(season: Season, on: date) -> bool:
-    """Whether a local day lies in a season; both ends belong to it, and it may wrap the year."""
-    day = f"{on:%m-%d}"
-    if season.first_day <= season.last_day:
-        return season.first_day <= day <= season.last_day
-    return day >= season.first_day or day <= season.last_day
+def seasons_of(rules: DispatchPolicySpec) -> tuple[SeasonLevers, ...]:
+    """The policy's seasons with the levers of their presets, in its order: the first one that holds counts."""
+    return tuple(
+        SeasonLevers(first_day=season.first_day, last_day=season.last_day, levers=levers_of(rules, season.preset))
+        for season in rules.seasons
+    )
 
 
 def _the_site(manifests: Manifests) -> Site:

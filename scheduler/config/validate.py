@@ -13,7 +13,7 @@ from scheduler.config.lines import Path
 from scheduler.config.load import Manifests
 from scheduler.config.refer import broken_references
 from scheduler.config.scales import scale_findings
-from scheduler.config.to_domain import INSULATED, in_season, settings_from, site_from
+from scheduler.config.to_domain import INSULATED, seasons_of, settings_from, site_from
 from scheduler.domain.errors import Misconfigured
 from scheduler.units import kw_from_w
 
@@ -146,11 +146,11 @@ def _idle_kw(site: Site) -> float:
 
 def _seasons(place: Place, policy: DispatchPolicy) -> Iterator[Finding]:
     """No day in two seasons with different presets."""
-    seasons = policy.spec.seasons
+    seasons, held = policy.spec.seasons, seasons_of(policy.spec)
     for i, season in enumerate(seasons):
-        for other in seasons[:i]:
+        for k, other in enumerate(seasons[:i]):
             days = (LEAP_YEAR_START + timedelta(days=day) for day in range(366))
-            shared = next((day for day in days if in_season(season, day) and in_season(other, day)), None)
+            shared = next((day for day in days if held[i].holds_on(day) and held[k].holds_on(day)), None)
             if shared is not None and season.preset != other.preset:
                 text = f"{shared:%m-%d} is in season {other.name!r} ({other.preset}) too"
                 yield place.error(("seasons", i, "firstDay"), text, "each day in one season")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from scheduler.domain.problem import Penalties
 
@@ -37,6 +39,31 @@ class Levers:
     pausing: bool = True
     capping: bool = True
 
+    def __and__(self, other: Levers) -> Levers:
+        """The levers that both allow."""
+        return Levers(
+            plant=self.plant and other.plant,
+            shifting=self.shifting and other.shifting,
+            pausing=self.pausing and other.pausing,
+            capping=self.capping and other.capping,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeasonLevers:
+    """Levers of a part of the year: local days as "MM-DD", both of them included; it may wrap the year."""
+
+    first_day: str
+    last_day: str
+    levers: Levers
+
+    def holds_on(self, local_day: date) -> bool:
+        """Whether a local day lies in the season."""
+        day = f"{local_day:%m-%d}"
+        if self.first_day <= self.last_day:
+            return self.first_day <= day <= self.last_day
+        return day >= self.first_day or day <= self.last_day
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -46,6 +73,7 @@ class Settings:
     stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
     capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
     is planned as load. replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
+    seasons: parts of the year with levers of their own; `levers` holds outside them. `in_force` takes the one of an instant.
     """
 
     mode: Mode = Mode.OBSERVE
@@ -65,6 +93,20 @@ class Settings:
     plan_max_age_s: float = 10800.0
     max_fill_s: float = 10800.0
     levers: Levers = field(default_factory=Levers)
+    seasons: tuple[SeasonLevers, ...] = ()
     budget: SolveBudget = field(default_factory=SolveBudget)
     penalties: Penalties = field(default_factory=Penalties)
     seed: int = 0
+
+    def in_force(self, at_utc: datetime, time_zone: str) -> Settings:
+        """The settings of a cycle at an instant: the levers of the season of that local day, for the whole plan."""
+        if not self.seasons:
+            return self
+        today = at_utc.astimezone(ZoneInfo(time_zone)).date()
+        levers = next((season.levers for season in self.seasons if season.holds_on(today)), self.levers)
+        return replace(self, levers=levers, seasons=())
+
+    def limited_to(self, levers: Levers) -> Settings:
+        """The same with no lever, in any season, that `levers` switches off."""
+        seasons = tuple(replace(season, levers=season.levers & levers) for season in self.seasons)
+        return replace(self, levers=self.levers & levers, seasons=seasons)

@@ -27,9 +27,13 @@ class Ports:
 
 
 async def run_cycle(ports: Ports, site: Site, settings: Settings, last: Plan | None = None) -> CycleRecord:
-    """Run one cycle; `last` is the plan of the one before. The metered slots themselves are booked by whoever meters them."""
+    """Run one cycle with the season in force; `last` is the plan of the one before.
+
+    The metered slots themselves are booked by whoever meters them.
+    """
     snapshot = await ports.observer.snapshot(ports.clock.now_utc())
-    decision = await ports.decider.decide(site, snapshot, settings, last)
+    in_force = settings.in_force(snapshot.observed_utc, site.time_zone)
+    decision = await ports.decider.decide(site, snapshot, in_force, last)
     outcomes = await ports.actuator.apply(decision.actions)
     receipts = await ports.publisher.publish(decision.offers, decision.setpoints)
     entry = cycle_entry(snapshot, decision)

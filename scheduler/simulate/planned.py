@@ -59,7 +59,7 @@ class Planned:
         ledger: Ledger | None = None,
     ) -> None:
         """Begin without a plan; `clock_s` reports times, `decider` decides in this process unless another is given."""
-        self.settings, self.acts, self.clock_s = settings, acts, clock_s
+        self.policy, self.settings, self.acts, self.clock_s = settings, settings, acts, clock_s
         self.decider: Decider = decider or InlineDecider(clock_s)
         self.ledger: Ledger = ledger or MemoryLedger()
         self.publisher = MemoryPublisher()
@@ -67,7 +67,8 @@ class Planned:
         self.decision: Decision | None = None
 
     def cycle(self, world: World) -> None:
-        """Run one cycle of the operator's loop."""
+        """Run one cycle of the operator's loop; its season holds until the next one."""
+        self.settings = self.policy.in_force(world.now_utc, world.site.time_zone)
         began = self.clock_s() if self.clock_s is not None else 0.0
         ports = Ports(
             clock=world.clock,
@@ -77,7 +78,7 @@ class Planned:
             publisher=self.publisher,
             ledger=self.ledger,
         )
-        record = drive(run_cycle(ports, world.site, self.settings, self.memory.last))
+        record = drive(run_cycle(ports, world.site, self.policy, self.memory.last))
         memory = self.memory
         memory.last, memory.snapshot = record.decision.plan, record.snapshot
         self._make_ready(world)

@@ -97,16 +97,16 @@ def gate_of(spec: RunSpec, stage: Stage) -> OpenGate | FixedCapGate | PriceGate 
 
 
 def build_planned(spec: RunSpec, stage: Stage, ledger: Ledger | None) -> tuple[World, Steering]:
-    """A strategy that plans: `plant_only` lets EASY start the jobs and steers the plant alone."""
+    """A strategy that plans: ours with the levers of the policy and its seasons, `plant_only` with the plant alone."""
+    acts = spec.strategy == "ours"
+    given = stage.settings.limited_to(spec.levers) if acts else replace(stage.settings, levers=spec.levers, seasons=())
     settings = replace(
-        stage.settings,
+        given,
         mode=Mode.DISPATCH,
         slot_s=stage.clockwork.slot_s,
         cycle_s=stage.clockwork.cycle_s,
-        levers=spec.levers,
         arrival_weight=0.0 if spec.knowledge.known_arrivals else stage.settings.arrival_weight,
     )
-    acts = spec.strategy == "ours"
     steering = Planned(settings, acts=acts, clock_s=stage.clock_s, ledger=ledger)
     if stage.disturbances.hangs:
         start_s = stage.scenario.start_utc.timestamp()

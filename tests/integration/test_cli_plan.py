@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,3 +100,22 @@ def test_a_site_in_manifests(tmp_path: Path) -> None:
     # 256 idle GPUs draw 256 x (0.125 + 1.32 x 0.07) = 55.7 kW; the site limit of its policy is 307.2 kW.
     assert min(plan["series"]["it_kw"]) >= 55.6
     assert max(plan["series"]["it_kw"]) <= 307.2
+
+
+def test_a_season_of_the_policy_holds_for_the_plans_of_its_days(tmp_path: Path) -> None:
+    series, jobs = tmp_path / "series.csv", tmp_path / "jobs.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    jobs.write_text(jobs_csv(), encoding="utf-8")
+    digests, policy = {}, (REFERENCE / "policy.yaml").read_text(encoding="utf-8")
+    for first in ("none", "06-01", "01-12"):
+        season = f"  seasons:\n    - {{name: one, firstDay: {first}, lastDay: {first}, preset: compute-first}}\n"
+        folder = shutil.copytree(REFERENCE, tmp_path / first)
+        if first != "none":
+            (folder / "policy.yaml").write_text(policy.replace("  capping:\n", season + "  capping:\n"), encoding="utf-8")
+        given = ("-f", folder, "--series", series, "--jobs", jobs, "--start", stamp(START), "--days", "1", "--at", AT)
+        result = run("plan", *given, "--json", "-")
+        assert result.exit_code == 0, result.output
+        digests[first] = json.loads(result.stdout)["input_digest"]
+    # The plan is of 12 January: a day in June changes nothing, compute-first on that day asks for another plan.
+    assert digests["06-01"] == digests["none"]
+    assert digests["01-12"] != digests["none"]

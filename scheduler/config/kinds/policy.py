@@ -130,7 +130,11 @@ class DispatchPolicySpec(Part):
     objective: Objective = about("Aim.", default_factory=Objective)
     levers: LeverSwitches = about("Levers that differ from the preset.", default_factory=LeverSwitches)
     sources: Sources = about("Where data come from; not read by plan and backtest.", default_factory=Sources)
-    seasons: list[Season] = about("Presets by season; outside them the objective's holds.", default_factory=list, max_length=12)
+    seasons: list[Season] = about(
+        "Presets by season, by the local day of each planning cycle; outside them the objective's holds.",
+        default_factory=list,
+        max_length=12,
+    )
     queue: Queue = about("Limits on holds.", default_factory=Queue)
     capping: Capping = about("Power caps.", default_factory=Capping)
     limits: Limits = about("Limits of the site.", default_factory=Limits)

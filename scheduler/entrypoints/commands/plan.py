@@ -88,7 +88,8 @@ def plan_of(given: Given, at_utc: datetime, undecided_h: float) -> dict[str, Any
     """Plan a scenario at an instant, as if it were to be carried out; the plan as plain numbers."""
     scenario = given.scenario
     snapshot = standing(scenario, at_utc, undecided_s=s_from_h(undecided_h)).snapshot()
-    settings = replace(given.settings, mode=Mode.DISPATCH)
+    in_force = given.settings.in_force(snapshot.observed_utc, scenario.site.time_zone)
+    settings = replace(in_force, mode=Mode.DISPATCH)
     decision = decide(scenario.site, snapshot, settings, clock_s=time.perf_counter)
     return described(scenario.site, snapshot, settings, decision)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from scheduler.config.reference import reference_site
 from scheduler.config.to_domain import settings_from, site_from
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.settings import Levers, Mode, Settings
+from scheduler.domain.time import utc
 
 
 def differences(ours: Any, theirs: Any, path: str = "site") -> list[str]:
@@ -56,15 +56,20 @@ def test_policy_reaches_the_settings(tmp_path: Path) -> None:
     cycle: {every: 30m, horizon: 24h, gap: 0.01, solveBudgetSeconds: 20}
     """
     manifests = manifests_of(tmp_path, minimal(policy=policy))
-    summer = settings_from(manifests, on=date(2026, 7, 1))
+    given = settings_from(manifests)
+    summer = given.in_force(utc("2026-07-01T00:00Z"), "Europe/Copenhagen")
     assert summer.mode is Mode.DISPATCH
     assert (summer.cycle_s, summer.commit_slots, summer.horizon_slots) == (1800, 2, 96)
     assert (summer.max_held_jobs, summer.max_hold_s) == (7, 5400.0)
     assert (summer.budget.target_gap, summer.budget.guard_s) == (0.01, 20.0)
     assert summer.levers == Levers(plant=False, shifting=True, pausing=False, capping=False)
-    for day in (date(2026, 10, 15), date(2026, 12, 31), date(2027, 4, 14)):
-        assert settings_from(manifests, on=day).levers.pausing
-    assert not settings_from(manifests, on=date(2027, 4, 15)).levers.pausing
+    # Midnight in Copenhagen is 22:00 UTC in summer time, 23:00 in winter: local days count, the first and the last among them.
+    for at in ("2026-10-14T22:00Z", "2026-12-31T12:00Z", "2027-04-14T21:59Z"):
+        winter = given.in_force(utc(at), "Europe/Copenhagen")
+        assert winter.levers == Levers(plant=False, shifting=True, pausing=True, capping=False)
+        assert winter.seasons == ()
+    for at in ("2026-10-14T21:59Z", "2027-04-14T22:00Z"):
+        assert not given.in_force(utc(at), "Europe/Copenhagen").levers.pausing
 
 
 def test_parts_become_what_the_core_reads(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from manifest_files import OFFTAKE, PLUG, REFERENCE, ROOT, manifests_of, minimal
 
 from scheduler.config.findings import Finding, Level, errors_of
 from scheduler.config.load import load_manifests
-from scheduler.config.to_domain import levers_of, settings_from, site_from
+from scheduler.config.to_domain import settings_from, site_from
 from scheduler.config.validate import validate_manifests
 from scheduler.domain.settings import Levers
 
@@ -286,8 +286,7 @@ def test_policy_presets_load_validate_and_plan(tmp_path: Path, name: str) -> Non
 
 def test_the_seasonal_preset_over_the_year() -> None:
     manifests, _ = load_manifests(ROOT / "policies" / "seasonal.yaml")
-    (policy,) = (entry.resource for entry in manifests.entries)
-    spec = policy.spec  # type: ignore[attr-defined]  # the only object is a DispatchPolicy
+    settings = settings_from(manifests)
     days = {1: Levers(), 5: Levers(pausing=False), 7: Levers(shifting=False, pausing=False), 12: Levers()}
     for month, levers in days.items():
-        assert levers_of(spec, datetime(2026, month, 15, tzinfo=UTC).date()) == levers
+        assert settings.in_force(datetime(2026, month, 15, tzinfo=UTC), "Europe/Copenhagen").levers == levers
