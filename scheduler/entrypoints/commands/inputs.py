@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scheduler.config.findings import Finding, refuse, warning
+from scheduler.config.findings import Finding, warning
 from scheduler.config.jobs import read_jobs
-from scheduler.config.load import load_manifests
 from scheduler.config.reference import reference_parameters, reference_site
 from scheduler.config.scenario import known_zone, load_scenario, scenario_from
 from scheduler.config.series import read_series
@@ -21,6 +20,7 @@ from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.time import Series, TimeGrid, utc
 from scheduler.domain.world import JobTruth, Scenario, WorldSeries
+from scheduler.entrypoints.commands.validate import checked
 from scheduler.entrypoints.console import report_findings
 from scheduler.simulate.generate import year_jobs
 from scheduler.units import H_PER_DAY, S_PER_DAY, S_PER_H
@@ -82,7 +82,7 @@ def read_given(folder: Path | None, parts: Parts) -> Given:
         return Given(scenario=scenario, reference=reference_parameters())
     if parts.series is None:
         raise Misconfigured("nothing to replay", where="options", expected="--scenario DIR, or --series FILE with --jobs FILE")
-    place = place_of(parts)
+    place = place_of(parts, parts.series)
     reference = reference_parameters() if parts.site is None else {}
     return Given(scenario=from_parts(parts.series, place, parts), reference=reference, settings=place.settings)
 
@@ -96,11 +96,15 @@ class Place:
     settings: Settings
 
 
-def place_of(parts: Parts) -> Place:
+def place_of(parts: Parts, path: Path) -> Place:
     """The site of a directory of manifests, or the reference site for a number of GPUs.
 
+    The manifests are held to everything that `validate` checks, a meter's calibration against the first day of the period and
+    not against today: history is replayed. Warnings are shown, an error ends the command.
+
     Raises:
-        Misconfigured: when manifests and the size of the reference site are both given, or the manifests do not hold up.
+        Misconfigured: when manifests and the size of the reference site are both given, or no site can be made of them.
+        typer.Exit: with the code of wrong input when the manifests do not hold up; every finding has been printed.
     """
     if parts.site is None:
         gpus = 256 if parts.gpus is None else parts.gpus
@@ -112,18 +116,26 @@ def place_of(parts: Parts) -> Place:
     for option, value in (("--gpus", parts.gpus), ("--time-zone", parts.time_zone)):
         if value is not None:
             raise Misconfigured(f"--site and {option} contradict", where="options", expected="the manifests say it")
-    manifests, findings = load_manifests(parts.site)
-    refuse(findings)
+    manifests, findings = checked(parts.site, period_start(parts, path))
     report_findings(findings)
     site = site_from(manifests)
     peak_kw = HEAT_PEAK_KW_PER_GPU * site.gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
     return Place(site=site, heat_peak_kw=peak_kw, settings=settings_from(manifests))
 
 
+def period_start(parts: Parts, path: Path, series: WorldSeries | None = None) -> datetime:
+    """First instant of the period: as given, or the first whole hour of the series, read now unless it has been."""
+    if parts.start is not None:
+        return instant(parts.start, "--start")
+    # The scale of the demand does not matter for the time.
+    read = read_series(path, heat_peak_kw=1.0)[0] if series is None else series
+    return first_hour(read.price_eur_per_kwh.grid)
+
+
 def from_parts(path: Path, place: Place, parts: Parts) -> Scenario:
     """A scenario on a site from a series file and a jobs file, or generated jobs."""
     series, findings = read_series(path, heat_peak_kw=place.heat_peak_kw)
-    start_utc = first_hour(series.price_eur_per_kwh.grid) if parts.start is None else instant(parts.start, "--start")
+    start_utc = period_start(parts, path, series)
     days = whole_days(series.price_eur_per_kwh.grid, start_utc) if parts.days is None else parts.days
     jobs, more = jobs_of(parts, place.site, start_utc, days)
     scenario, last = scenario_from(place.site, series, jobs, start_utc=start_utc, days=days, name=path.stem)
