@@ -183,6 +183,26 @@ class Master:
         self._lp.option("solver", "simplex")
         return self.solve() if self._lp.run() else None
 
+    def try_below(self, limit_eur: float) -> Solved | None:
+        """Solve after bounds moved; None when nothing satisfies them, or only at a cost above the limit."""
+        self._lp.option("simplex_strategy", DUAL_SIMPLEX)
+        self._lp.option("solver", "simplex")
+        return self.solve() if self._lp.run_below(limit_eur) else None
+
+    def basic(self) -> BoolArray:
+        """Columns in the basis of the last solve."""
+        status, _ = self._lp.basis()
+        return np.array([one == highspy.HighsBasisStatus.kBasic for one in status[self._base :]], dtype=np.bool_)
+
+    def part(self, keep: BoolArray) -> Master:
+        """The same plant with some of the columns, all basic ones among them: it stands at the same solution."""
+        small = Master(self.frame, self.columns.take(keep))
+        every = np.arange(self._base)
+        small.bound_plant(every, self.plant_lower, self.plant_upper)
+        status, rows = self._lp.basis()
+        small._lp.start_from(status[: self._base] + [status[self._base + index] for index in np.nonzero(keep)[0]], rows)
+        return small
+
     def bound_columns(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Move the bounds of some columns."""
         self._lp.change_bounds(index + self._base, lower, upper)

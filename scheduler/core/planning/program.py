@@ -175,6 +175,27 @@ class HotLp:
         self.solver.run()
         return bool(self.solver.getModelStatus() == highspy.HighsModelStatus.kOptimal)
 
+    def run_below(self, limit: float) -> bool:
+        """Solve by dual simplex; False when nothing satisfies the bounds, or only at a value above `limit`."""
+        self.option("objective_bound", limit)
+        self.solver.run()
+        ended = self.solver.getModelStatus()
+        self.option("objective_bound", INF)
+        if ended == highspy.HighsModelStatus.kObjectiveBound:
+            return False
+        return (ended == highspy.HighsModelStatus.kOptimal or self.run()) and self.objective <= limit
+
+    def basis(self) -> tuple[list[highspy.HighsBasisStatus], list[highspy.HighsBasisStatus]]:
+        """Status of every column and every row in the last basis."""
+        found = self.solver.getBasis()
+        return list(found.col_status), list(found.row_status)
+
+    def start_from(self, columns: list[highspy.HighsBasisStatus], rows: list[highspy.HighsBasisStatus]) -> None:
+        """Begin the next solve from a basis."""
+        basis = highspy.HighsBasis()
+        basis.col_status, basis.row_status, basis.valid = columns, rows, True
+        self.solver.setBasis(basis)
+
     def solve(self) -> float:
         """Solve and return the optimal value.
 

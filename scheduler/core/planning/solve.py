@@ -25,10 +25,11 @@ from scheduler.core.planning.master import Master, Solved, early, pruned, skelet
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
+from scheduler.core.planning.wide_dive import WideDive, kept_eur, narrowed
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
-from scheduler.domain.time import BoolArray, FloatArray
+from scheduler.domain.time import FloatArray
 
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
@@ -210,16 +211,16 @@ class _Solve:
             master.add(self.pricing.columns(relaxed.prices, ALL_BINS))
             relaxed = master.solve(grown=True)
         held, relaxed = self._pumps(master, relaxed, few=few)
-        master = pruned(master, relaxed)
-        if not few:
-            assert relaxed.prices is not None
-            active = self._active(master)
-            master.add(self.pricing.columns(relaxed.prices, ALL_BINS, only=active))
-        if held is not None:
-            master.bound_plant(held[0], held[1], held[1])
-        relaxed = master.solve(barrier=not few)
+        if few:
+            master = pruned(master, relaxed)
+            if held is not None:
+                master.bound_plant(held[0], held[1], held[1])
+            relaxed = master.solve()
+        else:
+            master, relaxed = self._narrowed(master, relaxed)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
-        dive = Dive(master, self.problem.commit_slots, least_eur, held)
+        narrow = Dive(master, self.problem.commit_slots, least_eur, held)
+        dive = narrow if few else WideDive(master, self.problem, least_eur, held)
         searched = self._searched(dive, relaxed) if few else None
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake) if searched is None else searched
         self.watch.stage("dive")
@@ -271,13 +272,17 @@ class _Solve:
         dive.doubtful |= search.doubtful
         return found
 
-    def _active(self, master: Master) -> BoolArray:
-        """Jobs that may begin in the commit window: they need runs to fall back on when they do not fit there."""
-        columns = master.columns
-        now = early(columns, self.problem.commit_slots)
+    def _narrowed(self, master: Master, relaxed: Solved) -> tuple[Master, Solved]:
+        """Fewer runs to dive in; jobs that begin in the commit window get runs to fall back on when they do not fit there."""
+        small = narrowed(master, relaxed, self.problem.commit_slots)
+        columns = small.columns
+        now = early(columns, self.problem.commit_slots) & (small.reduced_eur(relaxed) < kept_eur(relaxed))
         flags = np.zeros(self.pricing.table.count, dtype=np.bool_)
         flags[columns.job[now]] = True
-        return flags
+        assert relaxed.prices is not None
+        below = relaxed.job_eur + kept_eur(relaxed)
+        small.add(self.pricing.columns(relaxed.prices, ALL_BINS, below, only=flags))
+        return small, small.solve(grown=True)
 
     def _open_gap(self, found: Solved) -> float:
         """How far a solution lies above the bound, relative; what whole pump states cost is not for the dive to close."""

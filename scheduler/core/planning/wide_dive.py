@@ -1,0 +1,144 @@
+"""The dive of problems with many jobs: the largest gangs first, and no solve goes on once it costs more than is allowed.
+
+A gang that fills a good part of a pool fits only while the pool is still open: decided last, between small jobs that are fixed
+already, it cost 20 EUR of 4,500 where it now costs one (2,000 jobs). So gangs are decided one by one, the largest first,
+each on the pool and at the time that costs least; the many small jobs follow in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scheduler.core.planning.aggregate import Fixed
+from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
+from scheduler.core.planning.master import STRETCHES, Master, Solved, early
+from scheduler.domain.problem import PlanProblem
+from scheduler.domain.time import BoolArray, FloatArray, IntArray
+
+# A gang is a job that holds this share of the largest pool.
+GANG_FRACTION = 1.0 / 16.0
+# A run that costs this much more than the job's best is kept for the dive, as a share of the objective.
+KEPT_FRACTION = 1e-4
+# Where nothing is found below a limit it rises by this factor, so many times.
+RAISE, RAISES = 8.0, 3
+
+
+def gangs(problem: PlanProblem) -> BoolArray:
+    """Flags of the jobs that are decided one by one, shape (jobs,)."""
+    largest = max((float(np.max(pool.gpus_free[: problem.commit_slots], initial=0.0)) for pool in problem.pools), default=0.0)
+    found: BoolArray = np.array([job.gpus >= GANG_FRACTION * largest for job in problem.jobs], dtype=np.bool_)
+    return found
+
+
+def narrowed(master: Master, solved: Solved, commit_slots: int) -> Master:
+    """A smaller master that stands at the same optimum: runs in the basis, and those that may take their place.
+
+    Of every job, pool and stretch of starts the run of least reduced cost is kept, unless it is dear; of every job the cheapest
+    run after the commit window is kept in any case.
+    """
+    columns, reduced = master.columns, master.reduced_eur(solved)
+    stretch = np.searchsorted(np.array(STRETCHES), columns.start, side="right")
+    pools = int(columns.pool.max(initial=0)) + 1
+    group = (columns.job * pools + columns.pool) * (len(STRETCHES) + 1) + stretch
+    keep = _cheapest(group, reduced, np.arange(columns.count)) & (reduced < kept_eur(solved))
+    keep |= _cheapest(columns.job, reduced, np.nonzero(~early(columns, commit_slots))[0])
+    return master.part(keep | (solved.weight > 0.0) | master.basic())
+
+
+def kept_eur(solved: Solved) -> float:
+    """Reduced cost up to which runs are of use to a dive."""
+    return KEPT_FRACTION * max(1.0, abs(solved.objective_eur))
+
+
+def _cheapest(group: IntArray, reduced: FloatArray, among: IntArray) -> BoolArray:
+    """Flags of the run with the least reduced cost of every group, among some of the runs."""
+    order = among[np.lexsort((reduced[among], group[among]))]
+    _, first = np.unique(group[order], return_index=True)
+    found = np.zeros(len(group), dtype=np.bool_)
+    found[order[first]] = True
+    return found
+
+
+class WideDive(Dive):
+    """A dive that decides gangs one by one before all others."""
+
+    def __init__(self, master: Master, problem: PlanProblem, least_eur: float, held: Fixed | None = None) -> None:
+        """Tell gangs from other jobs; the arguments are those of `Dive`."""
+        super().__init__(master, problem.commit_slots, least_eur, held)
+        self.gang = gangs(problem)
+        self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
+
+    def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
+        """Decide until everything in the window is whole; beyond `batches` solves all that is open at once."""
+        found, share = self._pumps(start), 1.0
+        while True:
+            open_jobs = self.open_jobs(found.weight)
+            if not len(open_jobs):
+                return found
+            batches -= 1
+            rush = batches <= 0 or out_of_time()
+            large = open_jobs[self.gang[open_jobs]]
+            if len(large) and not rush:
+                found = self._gang(found, int(large[np.lexsort((large, -self._gpus[large]))[0]]))
+                continue
+            wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
+            size = len(wanted) if rush else max(1, int(np.ceil(share * len(wanted))))
+            if size == 1 and not rush:
+                found = self._cheapest(found, [wanted[0], self._opposite(wanted[0])])
+                continue
+            after = self._fixed(wanted[:size]) if rush else self._below(wanted[:size], self._allowed(found))
+            if after is not None:
+                found, share = after, min(1.0, 2.0 * share)
+            else:
+                self._free(wanted[:size])
+                share = share / 2.0
+
+    def _allowed(self, found: Solved) -> float:
+        """Cost up to which a step is taken without looking further."""
+        return found.objective_eur + self._least_eur + BATCH_RISE * abs(found.objective_eur)
+
+    def _below(self, decisions: list[Decision], limit_eur: float) -> Solved | None:
+        """Solve with decisions; None when they cost more than a limit."""
+        for one in decisions:
+            self._bound(one, fix=True)
+        return self.master.try_below(limit_eur)
+
+    def _opposite(self, decision: Decision) -> Decision:
+        """Later instead of a run in the window, and the other way round."""
+        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
+        return Decision(job=decision.job, column=None if decision.column is not None else int(mine[0]), clear=0.0)
+
+    def _gang(self, found: Solved, job: int) -> Solved:
+        """Decide one gang: as the relaxation leans, on another pool, or later."""
+        first = self._decision(found.weight, job)
+        mine = np.nonzero((self._of_job == job) & self.window)[0]
+        pool = self.master.columns.pool
+        options = [first]
+        for one in np.unique(pool[mine]):
+            here = mine[pool[mine] == one]
+            best = int(here[np.argmax(found.weight[here])])
+            if found.weight[best] > WHOLE and best != first.column:
+                options.append(Decision(job=job, column=best, clear=float(found.weight[best])))
+        if first.column is not None:
+            options.append(Decision(job=job, column=None, clear=0.0))
+        return self._cheapest(found, options)
+
+    def _cheapest(self, found: Solved, options: list[Decision]) -> Solved:
+        """Fix a job to the first option that costs next to nothing, else to the one that costs least."""
+        limit_eur, enough_eur = self._allowed(found), found.objective_eur + self._least_eur
+        for _ in range(RAISES):
+            best: tuple[Decision, Solved] | None = None
+            for option in options:
+                after = self._below([option], limit_eur if best is None else best[1].objective_eur)
+                self._free([option])
+                if after is not None and (best is None or after.objective_eur < best[1].objective_eur):
+                    best = option, after
+                if best is not None and best[1].objective_eur <= enough_eur:
+                    break
+            if best is not None:
+                self._bound(best[0], fix=True)
+                return best[1]
+            limit_eur = found.objective_eur + RAISE * (limit_eur - found.objective_eur)
+        return self._both(options[0], self._fixed([options[0]]))

@@ -1,0 +1,64 @@
+"""The dive of many jobs: it keeps the optimum it starts from, decides everything, and stops when too dear."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scheduler.core.planning.instances import instance
+from scheduler.core.planning.master import Master, Solved, early, skeleton
+from scheduler.core.planning.pricing import Pricing
+from scheduler.core.planning.wide_dive import WideDive, gangs, narrowed
+
+JOBS, SEED = 60, 3
+
+
+@pytest.fixture(scope="module")
+def relaxed() -> tuple[Pricing, Master, Solved]:
+    """A master with runs at two prices, solved."""
+    problem = instance(JOBS, SEED)
+    pricing = Pricing(problem)
+    flat = pricing.prices(np.full(2 * pricing.shape[0] * pricing.shape[1], 0.02))
+    frame = skeleton(problem, pricing.frame, pricing.table, pricing.envelope)
+    master = Master(frame, pricing.columns(flat, 99))
+    solved = master.solve()
+    assert solved.prices is not None
+    master.add(pricing.columns(solved.prices, 99))
+    return pricing, master, master.solve(grown=True)
+
+
+def test_a_narrowed_master_stands_at_the_same_optimum(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    assert small.columns.count < master.columns.count
+    assert small.solve().objective_eur == pytest.approx(solved.objective_eur, rel=1e-9)
+
+
+def test_a_dive_leaves_no_run_of_the_window_divided(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    found = dive.run(small.solve(), 150, lambda: False)
+    now = found.weight[early(small.columns, pricing.problem.commit_slots)]
+    assert np.all((now < 1e-6) | (now > 1.0 - 1e-6))
+    assert found.objective_eur >= solved.objective_eur - 1e-6 * abs(solved.objective_eur)
+
+
+def test_no_solve_goes_on_above_its_limit(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    # Every job whole at once later: dearer than the relaxation by far more than a cent.
+    now = np.nonzero(early(small.columns, pricing.problem.commit_slots) & ~pricing.table.running[small.columns.job])[0]
+    small.bound_columns(now, np.zeros(len(now)), np.zeros(len(now)))
+    assert small.try_below(solved.objective_eur + 0.01) is None
+    again = small.try_below(np.inf)
+    assert again is not None
+    assert again.objective_eur > solved.objective_eur + 0.01
+
+
+def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
+    problem = instance(JOBS, SEED)
+    # The largest pool has so many GPUs free in the first hour.
+    largest = max(float(pool.gpus_free[: problem.commit_slots].max()) for pool in problem.pools)
+    flags = gangs(problem)
+    assert [bool(flag) for flag in flags] == [job.gpus * 16 >= largest for job in problem.jobs]
