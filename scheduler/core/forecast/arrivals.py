@@ -17,6 +17,7 @@ import numpy as np
 
 from scheduler.core.forecast.calendar import LocalHours
 from scheduler.core.forecast.durations import ALL_CLASSES
+from scheduler.core.forecast.sums import dot
 from scheduler.domain.job import JobState
 from scheduler.domain.outlook import DurationModel
 from scheduler.domain.site import Site
@@ -72,7 +73,7 @@ def level_of(arrived_gpu_h: FloatArray) -> float:
     """Recent rate in GPU-hours per hour from hourly sums (NaN: not observed); zero when nothing was observed."""
     known = np.isfinite(arrived_gpu_h)
     weight = np.exp2((np.arange(len(arrived_gpu_h)) - len(arrived_gpu_h)) / LEVEL_HALF_LIFE_H) * known
-    return float(weight @ np.where(known, arrived_gpu_h, 0.0)) / (float(weight.sum()) + EMPTY_HOURS)
+    return dot(weight, np.where(known, arrived_gpu_h, 0.0)) / (float(weight.sum()) + EMPTY_HOURS)
 
 
 def shape_of(arrived_gpu_h: FloatArray, local: LocalHours) -> FloatArray:
@@ -102,7 +103,7 @@ def kernel_of(work: Work, lags: int, slot_h: float) -> FloatArray:
     left = work.duration_h[None, :] / slot_h - np.arange(lags)[:, None] + 0.5
     running = np.clip(left, 0.0, 1.0)
     running[0] = np.minimum(0.5, running[0])
-    return np.asarray(running @ (share / work.duration_h))
+    return np.asarray(np.einsum("ij,j->i", running, share / work.duration_h))
 
 
 def busy_gpus(rate_gpu_h_per_h: FloatArray, kernel: FloatArray, slot_h: float) -> FloatArray:
@@ -119,7 +120,7 @@ def draws_w(site: Site, works: dict[str, Work]) -> dict[str, float]:
         work = works.get(job_class.name, works[ALL_CLASSES])
         known = np.isfinite(work.draw_w)
         weight = work.gpu_h[known]
-        out[job_class.name] = float(weight @ work.draw_w[known] / weight.sum()) if weight.sum() > 0.0 else default_w
+        out[job_class.name] = dot(weight, work.draw_w[known]) / float(weight.sum()) if weight.sum() > 0.0 else default_w
     return out
 
 

@@ -126,10 +126,11 @@ def regress(x: FloatArray, y: FloatArray, weight: FloatArray, before: FloatArray
     known = np.isfinite(y)
     w = np.where(known, weight[:, None], 0.0)
     error = np.where(known, y - np.einsum("olk,lk->ol", x, before), 0.0)
-    by_lead = np.ascontiguousarray(x.transpose(1, 0, 2))
-    weighted = by_lead * w.T[:, :, None]
-    normal = pooled(np.matmul(weighted.transpose(0, 2, 1), by_lead), settings.smooth_leads)
-    right = pooled(np.matmul(weighted.transpose(0, 2, 1), error.T[:, :, None])[:, :, 0], settings.smooth_leads)
+    # Origins last, so that the long sums run along memory; not `@`, see `sums`.
+    by_lead = np.ascontiguousarray(x.transpose(1, 2, 0))
+    weighted = by_lead * w.T[:, None, :]
+    normal = pooled(np.einsum("lko,ljo->lkj", weighted, by_lead), settings.smooth_leads)
+    right = pooled(np.einsum("lko,lo->lk", weighted, np.ascontiguousarray(error.T)), settings.smooth_leads)
     rows = np.maximum(pooled(w.sum(axis=0)[:, None], settings.smooth_leads)[:, 0], 1.0)
     diagonal = np.einsum("lkk->lk", normal) / rows[:, None]
     size = diagonal.max(axis=1, keepdims=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.core.forecast.calendar import WEEK_H
+from scheduler.core.forecast.sums import dot
 from scheduler.domain.time import FloatArray, IntArray
 
 T_BASES_C = (12.0, 13.5, 15.0, 16.5, 18.0, 20.0)
@@ -64,12 +65,12 @@ def carried_on(start_c: float, outdoor_c: FloatArray, smoothing_h: float) -> Flo
 def straight_line(x: FloatArray, y: FloatArray, weight: FloatArray) -> tuple[float, float, float]:
     """Weighted least squares y = a + b x with b >= 0: (a, b, weighted squared error)."""
     total = float(weight.sum())
-    x_mean, y_mean = float(weight @ x) / total, float(weight @ y) / total
+    x_mean, y_mean = dot(weight, x) / total, dot(weight, y) / total
     x_dev, y_dev = x - x_mean, y - y_mean
-    variance = float(weight @ (x_dev * x_dev))
-    slope = max(0.0, float(weight @ (x_dev * y_dev)) / variance) if variance > 1e-9 * total else 0.0
+    variance = dot(weight, x_dev * x_dev)
+    slope = max(0.0, dot(weight, x_dev * y_dev) / variance) if variance > 1e-9 * total else 0.0
     error = y_dev - slope * x_dev
-    return y_mean - slope * x_mean, slope, float(weight @ (error * error))
+    return y_mean - slope * x_mean, slope, dot(weight, error * error)
 
 
 def week_factor(ratio: FloatArray, weight: FloatArray, hour_of_week: IntArray) -> FloatArray:
@@ -96,7 +97,7 @@ def fit_signature(demand_kw: FloatArray, outdoor_c: FloatArray, hour_of_week: In
     factor = np.ones(WEEK_H)
     for _ in range(2):
         line = a + b * x
-        floor = 0.05 * max(float(w @ y) / float(w.sum()), 1e-9)
+        floor = 0.05 * max(dot(w, y) / float(w.sum()), 1e-9)
         factor = week_factor(y / np.maximum(line, floor), w, phase)
         a, b, _ = straight_line(x, y / np.maximum(factor[phase], 0.05), w)
     return Signature(base_kw=a, slope_kw_per_k=b, t_base_c=t_base_c, smoothing_h=smoothing_h, factor=factor)
