@@ -69,6 +69,7 @@ class SeasonLevers:
 class Settings:
     """What `decide` needs besides site and snapshot.
 
+    fine_slots: slots that are steps of their own; hourly_slots: slots after them in steps of an hour, before longer ones.
     pump_slots: heat pumps are on or off, not a little on, in steps that begin in so many first slots.
     stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
     capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
@@ -82,6 +83,7 @@ class Settings:
     fine_slots: int = 24
     commit_slots: int = 4
     pump_slots: int = 192
+    hourly_slots: int = 192
     cycle_s: int = 3600
     lease_s: float = 120.0
     max_hold_s: float = 259200.0

@@ -37,6 +37,7 @@ SWITCHES: dict[str, Knowledge] = {
     "known_arrivals": Knowledge(known_arrivals=True),
     "all_known": ALL_KNOWN,
 }
+BEST_KNOWN = "best_all_known_plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,7 @@ def specs_of(scenario: Scenario, options: Options) -> list[tuple[str, RunSpec]]:
             specs += [(f"without_{lever}", without(lever)) for lever in LEVERS]
         if options.decomposition:
             specs += [(name, RunSpec(strategy="ours", knowledge=told)) for name, told in SWITCHES.items()]
+            specs.append((BEST_KNOWN, RunSpec(strategy="ours", knowledge=ALL_KNOWN, far=True)))
     order = ("plant_only", "heat_greedy", "price_threshold", "easy_fixed_cap", "easy_backfill", "fifo")
     for name in order:
         if name in options.strategies:

@@ -17,23 +17,38 @@ from scheduler.domain.time import Series, TimeGrid
 PUBLISHED_AT = time(13)
 # Forecasts look back eight weeks; the ninth covers the days before a Monday.
 HISTORY = timedelta(days=63)
-# How far ahead an advance truth reaches: the horizon of a plan and the days after it that price its tail.
-AHEAD = timedelta(days=10)
+# An advance truth reaches as far as a plan looks, and some days further: they price the tail behind the horizon.
+HORIZON = timedelta(days=2)
+BEHIND = timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """What a planner is told in advance; nothing by default."""
+    """What a planner is told in advance; nothing by default.
+
+    horizon: how far its plans look; jobs are announced so far ahead, series are told somewhat further.
+    """
 
     true_prices: bool = False
     true_heat_and_weather: bool = False
     true_durations: bool = False
     known_arrivals: bool = False
+    horizon: timedelta = HORIZON
 
     @property
     def nothing(self) -> bool:
         """True for the honest backtest."""
         return not (self.true_prices or self.true_heat_and_weather or self.true_durations or self.known_arrivals)
+
+    @property
+    def everything(self) -> bool:
+        """True when nothing is left unknown."""
+        return self.true_prices and self.true_heat_and_weather and self.true_durations and self.known_arrivals
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far an advance truth about a series reaches."""
+        return self.horizon + BEHIND
 
 
 ALL_KNOWN = Knowledge(true_prices=True, true_heat_and_weather=True, true_durations=True, known_arrivals=True)
@@ -58,14 +73,14 @@ def known_part(series: Series, now_utc: datetime, until_utc: datetime) -> Series
 
 def price_part(series: Series, now_utc: datetime, time_zone: str, knowledge: Knowledge) -> Series:
     """Prices as far as they are published, or as far as an advance truth reaches."""
-    until = now_utc + AHEAD if knowledge.true_prices else prices_known_until(now_utc, time_zone)
+    until = now_utc + knowledge.ahead if knowledge.true_prices else prices_known_until(now_utc, time_zone)
     return known_part(series, now_utc, until)
 
 
-def coming_part(series: Series, now_utc: datetime) -> Series:
+def coming_part(series: Series, now_utc: datetime, knowledge: Knowledge) -> Series:
     """The truth from the interval of `now_utc` on, issued now: the advance truth about heat demand."""
     grid = series.grid
     first = min(grid.slots, max(0, grid.slot_of(now_utc)))
-    stop = min(grid.slots, max(first, grid.slot_of(now_utc + AHEAD)))
+    stop = min(grid.slots, max(first, grid.slot_of(now_utc + knowledge.ahead)))
     cut = TimeGrid(start_utc=grid.time_of(first), slot_s=grid.slot_s, slots=stop - first)
     return Series(grid=cut, values=series.values[first:stop], unit=series.unit, source=series.source, issued_utc=now_utc)

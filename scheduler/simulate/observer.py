@@ -20,8 +20,6 @@ from scheduler.simulate.virtual_cluster import VirtualCluster
 from scheduler.simulate.virtual_job import VirtualJob
 from scheduler.units import h_from_s
 
-# Jobs that are announced in advance (known arrivals) reach this far: the horizon of a plan.
-ANNOUNCED_S = 48.0 * 60 * 60
 # With durations told in advance the learned ratio must be one: so many finished jobs say so.
 CERTAIN_JOBS = 2000
 
@@ -105,7 +103,7 @@ class VirtualObserver:
         """The truth about demand, as if the plant had forecast it, when the switch says so."""
         if not self.knowledge.true_heat_and_weather:
             return {}
-        coming = coming_part(self.scenario.series.heat_demand_kw, now_utc)
+        coming = coming_part(self.scenario.series.heat_demand_kw, now_utc, self.knowledge)
         offtakes = self.scenario.site.offtakes
         return {one.offtake_id: coming for one in offtakes if one.demand_source is not DemandSource.CONSTANT}
 
@@ -121,7 +119,7 @@ class VirtualObserver:
 
     def states(self, cluster: VirtualCluster) -> tuple[JobState, ...]:
         """Jobs that have been submitted and have not ended, in order of submission; announced ones after them."""
-        horizon_s = ANNOUNCED_S if self.knowledge.known_arrivals else 0.0
+        horizon_s = self.knowledge.horizon.total_seconds() if self.knowledge.known_arrivals else 0.0
         seen = [
             job for job in cluster.jobs.values() if job.phase is not JobPhase.DONE and job.submit_s <= cluster.now_s + horizon_s
         ]

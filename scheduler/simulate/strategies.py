@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from scheduler.domain.settings import Levers, Mode, Settings
 from scheduler.domain.world import Scenario
@@ -16,11 +17,14 @@ from scheduler.simulate.queueing import Discipline, OpenGate, Queue
 from scheduler.simulate.rules import ByRule, FixedCapGate, HeatGate, PriceGate
 from scheduler.simulate.truth import truth_of
 from scheduler.simulate.world import Clockwork, Steering, World
+from scheduler.units import S_PER_DAY, s_from_h
 
 PERCENTILES = (30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0, 65.0, 70.0)
 STRATEGIES = ("fifo", "easy_backfill", "price_threshold", "heat_greedy", "easy_fixed_cap", "plant_only", "ours")
 PLANNING = ("plant_only", "ours")
 LEVERS = ("plant", "shifting", "pausing", "capping")
+# The farthest plan: seconds between plans, hours behind the last arrival, days at most.
+FAR_CYCLE_S, FAR_DRAIN_H, FAR_DAYS = 4 * 3600, 48.0, 14
 PLANT_ALONE = Levers(plant=True, shifting=False, pausing=False, capping=False)
 
 Seconds = Callable[[], float]
@@ -28,12 +32,17 @@ Seconds = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One run: a strategy, the parameter it tries (percentile or cap level), levers, what it is told in advance."""
+    """One run: a strategy, the parameter it tries (percentile or cap level), levers, what it is told in advance.
+
+    far: every plan reaches to the end of the window, in hourly steps with whole pump states, and there are four hours between
+    plans: with everything told in advance that is the best plan we can make, carried out.
+    """
 
     strategy: str
     parameter: float | None = None
     levers: Levers = field(default_factory=Levers)
     knowledge: Knowledge = field(default_factory=Knowledge)
+    far: bool = False
 
     @property
     def planning(self) -> bool:
@@ -107,12 +116,30 @@ def build_planned(spec: RunSpec, stage: Stage, ledger: Ledger | None) -> tuple[W
         cycle_s=stage.clockwork.cycle_s,
         arrival_weight=0.0 if spec.knowledge.known_arrivals else stage.settings.arrival_weight,
     )
+    clockwork = stage.clockwork
+    if spec.far:
+        settings, clockwork = far_sighted(settings, stage.scenario.days), replace(clockwork, cycle_s=FAR_CYCLE_S)
     steering = Planned(settings, acts=acts, clock_s=stage.clock_s, ledger=ledger)
     if stage.disturbances.hangs:
         start_s = stage.scenario.start_utc.timestamp()
         steering.decider = HangingDecider(steering.decider, stage.disturbances.hangs, start_s)
     gate = PlanGate(steering) if acts else OpenGate()
-    world = World(stage.scenario, Queue(gate, Discipline.EASY), stage.clockwork, spec.knowledge, stage.disturbances)
+    horizon = timedelta(seconds=settings.horizon_slots * settings.slot_s)
+    told = replace(spec.knowledge, horizon=horizon)
+    world = World(stage.scenario, Queue(gate, Discipline.EASY), clockwork, told, stage.disturbances)
     if isinstance(gate, PlanGate):
         gate.world = world
     return world, steering
+
+
+def far_sighted(settings: Settings, days: int) -> Settings:
+    """Plans to the end of the window; nothing is unsure, so a stop needs no margin."""
+    slots = int(min(days, FAR_DAYS) * S_PER_DAY + s_from_h(FAR_DRAIN_H)) // settings.slot_s
+    return replace(
+        settings,
+        horizon_slots=slots,
+        hourly_slots=slots,
+        pump_slots=slots,
+        cycle_s=FAR_CYCLE_S,
+        stop_margin_fraction=0.0,
+    )

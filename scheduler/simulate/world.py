@@ -16,7 +16,7 @@ from scheduler.domain.time import Series, TimeGrid
 from scheduler.domain.world import Scenario
 from scheduler.simulate.faults import Disturbances, disturbed
 from scheduler.simulate.invariants import InvariantLog, check_jobs
-from scheduler.simulate.knowledge import ALL_KNOWN, Knowledge
+from scheduler.simulate.knowledge import Knowledge
 from scheduler.simulate.observer import VirtualObserver
 from scheduler.simulate.promises import PromiseBook
 from scheduler.simulate.record import Record, column, readings
@@ -81,7 +81,7 @@ class World:
         )
         self.observer = VirtualObserver(scenario, slot_s, knowledge)
         window_utc = (scenario.start_utc, scenario.start_utc + timedelta(days=scenario.days))
-        self.promises = PromiseBook(self.site, window_utc, slot_s, certain=knowledge == ALL_KNOWN)
+        self.promises = PromiseBook(self.site, window_utc, slot_s, certain=knowledge.everything)
 
     @property
     def now_utc(self) -> datetime:

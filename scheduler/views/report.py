@@ -140,7 +140,10 @@ def knowledge(report: Mapping[str, Any]) -> list[Html]:
         for name, one in parts.items()
         if isinstance(one, Mapping)
     ]
-    lead = "The same loop told one truth in advance. What is left after all of them is solver gap and looseness of the bound."
+    lead = (
+        "The same loop told one truth in advance. What is left after the best all-known plan is solver gap and looseness "
+        "of the bound."
+    )
     return [heading("What limits the rest", lead), table(("told in advance", "total EUR", "value captured", ""), rows)]
 
 

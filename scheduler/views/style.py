@@ -71,6 +71,7 @@ KNOWLEDGE_NAMES = {
     "true_durations": "True durations",
     "known_arrivals": "Known arrivals",
     "all_known": "All of it",
+    "best_all_known_plan": "All of it, planned to the end of the window",
 }
 
 

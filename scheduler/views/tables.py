@@ -172,10 +172,11 @@ def knowledge_lines(report: Mapping[str, Any]) -> list[str]:
     )
     lines = [f"What limits the rest, EUR less when told in advance: {told}."]
     bound_eur = (report.get("bound") or {}).get("cost_eur")
-    if bound_eur is not None and "all_known" in parts:
-        rest = parts["all_known"]["cost_eur"] - bound_eur
+    best = parts.get("best_all_known_plan") or parts.get("all_known")
+    if bound_eur is not None and best is not None:
+        rest = best["cost_eur"] - bound_eur
         lines.append(
-            f"Left between the all-known run and the bound: {money(rest)} EUR (solver gap and looseness of the bound)."
+            f"Left between the best all-known plan and the bound: {money(rest)} EUR (solver gap and looseness of the bound)."
         )
     return lines
 

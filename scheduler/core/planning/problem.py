@@ -33,22 +33,22 @@ def plan_grid(observed_utc: datetime, settings: Settings) -> TimeGrid:
     return TimeGrid(start_utc=start, slot_s=settings.slot_s, slots=settings.horizon_slots)
 
 
-# Hours from the fine steps on with hourly steps, and the length of steps after them.
-FAR_H, FAR_STEP_H = 48, 4
+# Length of the farthest steps.
+FAR_STEP_H = 4
 
 
-def step_slots(grid: TimeGrid, fine_slots: int, time_zone: str) -> IntArray:
+def step_slots(grid: TimeGrid, fine_slots: int, time_zone: str, hourly_slots: int = 192) -> IntArray:
     """Slots per step: single slots first, at least `fine_slots` and on to the next local clock hour, then whole hours.
 
-    Firm heat is owed by the local hour, so no hourly step may straddle one. Beyond FAR_H, where nothing is promised yet and
-    prices are guesses, steps have FAR_STEP_H hours. The last step ends with the grid.
+    Firm heat is owed by the local hour, so no hourly step may straddle one. After `hourly_slots` of those, where nothing is
+    promised yet and prices are guesses, steps have FAR_STEP_H hours. The last step ends with the grid.
     """
     per_hour = max(1, int(S_PER_H) // grid.slot_s)
     fine = min(fine_slots, grid.slots)
     local = grid.time_of(fine).astimezone(ZoneInfo(time_zone))
     past_s = local.minute * 60 + local.second
     fine = min(grid.slots, fine + (-past_s % int(S_PER_H)) // grid.slot_s)
-    near = min(grid.slots, fine + per_hour * int(FAR_H))
+    near = min(grid.slots, fine + hourly_slots // per_hour * per_hour)
     hours, rest = divmod(near - fine, per_hour)
     long, end = divmod(grid.slots - near, per_hour * FAR_STEP_H)
     steps = [1] * fine + [per_hour] * hours + [rest] * (rest > 0) + [per_hour * FAR_STEP_H] * long + [end] * (end > 0)
@@ -80,7 +80,7 @@ def build_problem(site: Site, snapshot: Snapshot, outlook: Outlook, settings: Se
     limit_kw = float("inf") if site.site_limit_kw is None else site.site_limit_kw
     return PlanProblem(
         grid=grid,
-        step_slots=step_slots(grid, settings.fine_slots, site.time_zone),
+        step_slots=step_slots(grid, settings.fine_slots, site.time_zone, settings.hourly_slots),
         commit_slots=commit,
         spot_eur_per_kwh=spot,
         adder_eur_per_kwh=adder,

@@ -80,7 +80,7 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
         int | None, typer.Option(min=12, max=336, help="Hours a plan looks ahead; 96 for up to a month, 48 for more.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what each lever is worth (four runs less).")] = False,
-    knowledge: Annotated[bool, typer.Option("--knowledge", help="Measure what limits the rest (five runs more).")] = False,
+    knowledge: Annotated[bool, typer.Option("--knowledge", help="Measure what limits the rest (six runs more).")] = False,
     workers: Workers = 2,
     bound_rounds: Annotated[int, typer.Option(min=0, help="Rounds that tighten the bound; 0 leaves it out.")] = 60,
 ) -> None:
