@@ -157,7 +157,14 @@ class HeatOfftakeSpec(Part):
     firm: Firm | None = about("Rule of firm heat; none: nothing is promised.", default=None)
     sla: Sla | None = about("Availability of the contract.", default=None)
     boiler_signal: BoilerSignal | None = about("Signal to the customer's boiler.", default=None)
-    priority: int = about("Served in rising order.", "count", default=1, ge=1, le=100)
+    priority: int = about(
+        "Served in rising order. A plan sells where it earns more while heat is scarce, and in this order at equal prices: give "
+        "the better payer the lower number.",
+        "count",
+        default=1,
+        ge=1,
+        le=100,
+    )
     interruptible: bool = about("Delivery may stop without harm.", default=True)
     critical: bool = about("Delivery carries life or health: always with firm heat and a boiler.", default=False)
     auxiliary_heat: bool = about("The customer has another source of heat.", default=True)

@@ -78,6 +78,8 @@ class Plant:
         return self.kwh_hours * self.frame.step_price_eur_per_kwh
 
 
+# A thousandth of the last digit of a tariff in EUR/MWh to two places: it decides nothing but equal prices.
+TIE_EUR_PER_KWH = 1e-6
 NONE: IntArray = np.zeros(0, dtype=np.int64)
 
 
@@ -303,15 +305,29 @@ def add_heat_balance(plant: Plant, index: int, found: PlantVars, plug_vars: Plug
             build.put(rows, found.sold[number], -1.0)
 
 
+def priority_bonus(problem: PlanProblem) -> FloatArray:
+    """EUR per kWh by which a sale looks better than it is, (offtakes,): a tie-break among the customers of a plug.
+
+    Nothing for the last priority number of a plug, `TIE_EUR_PER_KWH` more for each number before it. Only ever a bonus, so
+    that a bound proven with it holds without it; costs are recounted without it.
+    """
+    numbers: dict[int, set[int]] = {}
+    for one in problem.offtakes:
+        numbers.setdefault(one.plug, set()).add(one.priority)
+    behind = [sum(number > one.priority for number in numbers[one.plug]) for one in problem.offtakes]
+    return TIE_EUR_PER_KWH * np.asarray(behind, dtype=np.float64)
+
+
 def add_sales(plant: Plant) -> IntArray:
-    """0 <= s[o,k] <= mean demand; cost - mean price * h * s. Returns the columns, shape (offtakes, steps)."""
+    """0 <= s[o,k] <= mean demand; cost - (mean price + priority bonus) * h * s. Returns the columns, (offtakes, steps)."""
     problem, frame, build, scale = plant.problem, plant.frame, plant.build, plant.scale
     shape = (len(problem.offtakes), frame.steps)
     if shape[0] == 0:
         return np.zeros(shape, dtype=np.int64)
     demand = np.array([np.clip(frame.mean(one.demand_kw), 0.0, None) for one in problem.offtakes]) / scale.kw
     price = np.array([frame.mean(one.price_eur_per_kwh) for one in problem.offtakes])
-    return build.columns("sold", shape, cost=-price * plant.kwh_hours, upper=demand)
+    worth = price + priority_bonus(problem)[:, None]
+    return build.columns("sold", shape, cost=-worth * plant.kwh_hours, upper=demand)
 
 
 def add_commitments(plant: Plant, sold: IntArray) -> IntArray:

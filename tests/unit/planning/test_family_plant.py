@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from scheduler.core.planning.toy import per_slot, toy_job, toy_offtake, toy_plug, toy_pool, toy_problem
+from scheduler.core.planning.plant_families import TIE_EUR_PER_KWH, priority_bonus
+from scheduler.core.planning.toy import per_slot, toy_job, toy_offtake, toy_plug, toy_pool, toy_problem, toy_promise
 from scheduler.domain.plan import Plan, RunOption
 from scheduler.domain.problem import PlanProblem
 
@@ -42,6 +44,44 @@ def test_the_better_price_is_served_first_when_priorities_are_equal(best: Best) 
     problem = toy_problem([0.1], pools=(warm_pool(1, 1.5),), plugs=(toy_plug(1, 10.0),), offtakes=offtakes)
     plan = best(problem, -0.105)
     assert plan.sold_kw["cheap"] == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_at_equal_prices_the_first_priority_is_served_first(best: Best, first: int) -> None:
+    # 1.5 kW for two customers of 1 kW at 0.08, named in either order: the tie-break costs nothing, 1.5 * 0.08 = 0.12 is earned.
+    two = [toy_offtake(1, 1.0, 0.08, "early", priority=1), toy_offtake(1, 1.0, 0.08, "late", priority=7)]
+    problem = toy_problem([0.1], pools=(warm_pool(1, 1.5),), plugs=(toy_plug(1, 10.0),), offtakes=(two[first], two[1 - first]))
+    plan = best(problem, -0.12)
+    assert plan.sold_kw["early"] == pytest.approx([1.0])
+    assert plan.sold_kw["late"] == pytest.approx([0.5])
+
+
+def test_a_better_price_outweighs_priority(best: Best) -> None:
+    # The late one pays a hundredth of a cent more: 1 * 0.0801 + 0.5 * 0.08.
+    offtakes = (toy_offtake(1, 1.0, 0.08, "early", priority=1), toy_offtake(1, 1.0, 0.0801, "late", priority=2))
+    problem = toy_problem([0.1], pools=(warm_pool(1, 1.5),), plugs=(toy_plug(1, 10.0),), offtakes=offtakes)
+    plan = best(problem, -0.1201)
+    assert plan.sold_kw["early"] == pytest.approx([0.5])
+    assert plan.sold_kw["late"] == pytest.approx([1.0])
+
+
+def test_firm_heat_outweighs_priority(best: Best) -> None:
+    # Both pay 0.08, 1 kWh is promised to the late one (customer 0) at 0.16 per kWh missing: 1.5 * 0.08, nothing falls short.
+    offtakes = (toy_offtake(1, 1.0, 0.08, "late", priority=2), toy_offtake(1, 1.0, 0.08, "early", priority=1))
+    problem = toy_problem(
+        [0.1], pools=(warm_pool(1, 1.5),), plugs=(toy_plug(1, 10.0),), offtakes=offtakes, commitments=(toy_promise(0, 1, 1.0),)
+    )
+    plan = best(problem, -0.12)
+    assert plan.sold_kw["late"] == pytest.approx([1.0])
+    assert plan.sold_kw["early"] == pytest.approx([0.5])
+
+
+def test_the_tie_break_counts_the_customers_of_a_plug_alone() -> None:
+    # Plug 0 has the numbers 1, 4, 4: one number behind the first. Plug 1 has one customer: nothing to break.
+    given = [(0, 4), (0, 1), (0, 4), (1, 9)]
+    offtakes = tuple(replace(toy_offtake(1, 1.0, 0.1, f"{i}", priority), plug=plug) for i, (plug, priority) in enumerate(given))
+    problem = toy_problem([0.1], plugs=(toy_plug(1), toy_plug(1, plug_id="other")), offtakes=offtakes)
+    assert priority_bonus(problem) == pytest.approx([0.0, TIE_EUR_PER_KWH, 0.0, 0.0])
 
 
 def test_a_heat_pump_lifts_heat_while_its_margin_is_positive(best: Best) -> None:
