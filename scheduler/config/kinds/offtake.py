@@ -158,8 +158,8 @@ class HeatOfftakeSpec(Part):
     sla: Sla | None = about("Availability of the contract.", default=None)
     boiler_signal: BoilerSignal | None = about("Signal to the customer's boiler.", default=None)
     priority: int = about(
-        "Served in rising order. A plan sells where it earns more while heat is scarce, and in this order at equal prices: give "
-        "the better payer the lower number.",
+        "Served in rising order. A plan sells where it earns more while heat is scarce, and in this order at equal prices: "
+        "give the better payer the lower number.",
         "count",
         default=1,
         ge=1,
