@@ -1,18 +1,16 @@
-"""How warm a customer needs the water: a supply curve over the outdoor temperature, and what it costs the heat pump.
+"""How warm a customer needs the water: a supply curve over the outdoor temperature.
 
 District heating networks run hotter in the cold. PyPSA-Eur models the supply temperature of a network as the highest at or
 below 0 degC, the lowest at or above 10 degC, linear in between, over the outdoor temperature's mean of the last 72 hours (the
-network and the buildings are slow); `network_curve` is that shape, any other curve is a list of points.
+network and the buildings are slow); `network_curve` is that shape, any other curve is a list of points. The curve says which
+water is asked for; a heat pump keeps the COP of its stated sink, the hottest it makes.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from scheduler.core.thermal.heat_pump import cop
-from scheduler.domain.site import Cop, Plug
+from scheduler.domain.site import Plug
 from scheduler.domain.time import FloatArray
 
 Curve = tuple[tuple[float, float], ...]
@@ -61,13 +59,3 @@ def within_band_c(plug: Plug, supply_c: FloatArray) -> FloatArray:
 def direct_is_enough(source_c: float, supply_c: float, pinch_k: float = PINCH_K) -> bool:
     """True when the loop is hot enough to serve the customer through a heat exchanger, without a heat pump."""
     return source_c >= supply_c + pinch_k
-
-
-def cop_at_supply(spec: Cop, supply_c: FloatArray) -> FloatArray:
-    """COP of a heat pump whose sink leaves at `supply_c`, same shape; the other temperatures as stated.
-
-    A planning slot has one COP, from forecast temperatures: that keeps the plan linear.
-    """
-    levels, place = np.unique(np.asarray(supply_c, dtype=np.float64), return_inverse=True)
-    values = np.asarray([cop(replace(spec, sink_out_c=float(level))) for level in levels])
-    return np.asarray(values[place].reshape(np.shape(supply_c)))
