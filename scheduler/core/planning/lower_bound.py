@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
+from scheduler.core.planning.exact_runs import exact_eur
 from scheduler.core.planning.options import Pairs
 from scheduler.core.planning.oracle import CHUNK, Oracle, Priced, best_by_job
 from scheduler.core.planning.profiles import Profiles
@@ -51,8 +52,18 @@ class _Runs:
         )
 
 
-def job_bounds(oracle: Oracle, prices: Prices) -> FloatArray:
-    """Lower bound of every job's cheapest run at some prices, EUR; infinity for a job without any start.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JobBounds:
+    """Lower bound of every job's cheapest run, EUR, and how it came about: runs found, bound of every pair, fine grid."""
+
+    eur: FloatArray
+    found_eur: FloatArray
+    pair_eur: FloatArray
+    profiles: Profiles
+
+
+def job_bounds(oracle: Oracle, prices: Prices) -> JobBounds:
+    """Lower bound of every job's cheapest run at some prices; infinity for a job without any start.
 
     Coarse to fine: a quick bound over a coarse grid of multipliers leaves few (start, pool) pairs that could be cheaper than
     a run already found; these are bounded end by end on a fine grid.
@@ -72,7 +83,18 @@ def job_bounds(oracle: Oracle, prices: Prices) -> FloatArray:
             keep = quick.bounds(runs) < best[runs.job]
             bound[part[keep]] = np.minimum(bound[part[keep]], _bounds(oracle, fine, runs.take(keep)))
     _, least = best_by_job(bound, pairs)
-    return np.minimum(least, best)
+    return JobBounds(eur=np.minimum(least, best), found_eur=best, pair_eur=bound, profiles=fine)
+
+
+def tightened(oracle: Oracle, bounds: JobBounds, loose_eur: float) -> FloatArray:
+    """Bounds of all jobs, those that lie more than `loose_eur` under the run found priced exactly, level by level."""
+    found = bounds.eur.copy()
+    for job in np.nonzero(found < bounds.found_eur - loose_eur)[0]:
+        mine = np.arange(oracle.pairs.first[job], oracle.pairs.first[job + 1])
+        best = float(bounds.found_eur[job])
+        exact = exact_eur(oracle, bounds.profiles, int(job), mine[bounds.pair_eur[mine] < best], best)
+        found[job] = max(found[job], exact)
+    return found
 
 
 def _refined(oracle: Oracle, fine: Profiles, priced: Priced) -> FloatArray:

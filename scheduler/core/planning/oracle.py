@@ -96,6 +96,22 @@ class Oracle:
             found[better] = multiplier
         return cost, found
 
+    def price_near(
+        self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int, around: tuple[IntArray, int]
+    ) -> tuple[FloatArray, IntArray]:
+        """Like `price_on`, but every run looks only at the multipliers around its own: (centres, how far to either side)."""
+        centre, reach = around
+        job = runs[0]
+        cost = np.full(len(job), np.inf)
+        found = centre.copy()
+        for move in range(-reach, reach + 1):
+            multiplier = np.clip(centre + move, 0, profiles.grid - 1)
+            total = self._cost(profiles, job, pool, self.rides(profiles, runs, pool, multiplier))
+            better = total < cost
+            cost[better] = total[better]
+            found[better] = multiplier[better]
+        return cost, found
+
     def rides(
         self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int | IntArray, multiplier: int | IntArray
     ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:

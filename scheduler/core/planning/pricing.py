@@ -9,21 +9,22 @@ columns are written on a fine one; the bound itself is computed over all profile
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scheduler.core.planning.aggregate import AggregateLp, Envelope, Prices, envelope_of
 from scheduler.core.planning.columns import Columns, Picks, join, write_columns
-from scheduler.core.planning.lower_bound import job_bounds
+from scheduler.core.planning.lower_bound import JobBounds, job_bounds, tightened
 from scheduler.core.planning.options import thinned
 from scheduler.core.planning.oracle import Oracle, Priced
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 COARSE, MIDDLE, FINE = 4, 16, 32
-# Up to this many jobs all starts are priced on the middle grid and columns are written from it.
-FEW = 1000
+# Up to this many jobs all starts are priced on the middle grid, and columns are written from one with this many steps between
+# two of its multipliers: the best is looked for around the best of the middle grid.
+FEW, BETWEEN = 1000, 4
 JOB_GROUPS = 6
 # Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
 RECENT = 8
@@ -35,10 +36,12 @@ BIN_EDGES = (1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bound:
-    """Proven lower bound in EUR at some prices, and its part by job."""
+    """Proven lower bound in EUR at some prices, its part by job and where that comes from, the plant's part."""
 
     eur: float
     job_eur: FloatArray
+    plant_eur: float
+    jobs: JobBounds
 
 
 class Pricing:
@@ -104,8 +107,15 @@ class Pricing:
 
     def bound(self, prices: Prices) -> Bound:
         """Lower bound on every plan at these prices, over all cap profiles."""
-        job_eur = np.minimum(job_bounds(self.oracle, prices), self.unplaced)
-        return Bound(eur=float(job_eur.sum()) + self.plant.price(prices)[0], job_eur=job_eur)
+        jobs = job_bounds(self.oracle, prices)
+        job_eur = np.minimum(jobs.eur, self.unplaced)
+        plant_eur = self.plant.price(prices)[0]
+        return Bound(eur=float(job_eur.sum()) + plant_eur, job_eur=job_eur, plant_eur=plant_eur, jobs=jobs)
+
+    def tightened(self, bound: Bound, loose_eur: float) -> Bound:
+        """The same bound with all jobs that are loose by more than `loose_eur` priced exactly."""
+        job_eur = np.minimum(tightened(self.oracle, bound.jobs, loose_eur), self.unplaced)
+        return replace(bound, eur=float(job_eur.sum()) + bound.plant_eur, job_eur=job_eur)
 
     # --- columns
 
@@ -121,7 +131,8 @@ class Pricing:
         priced = self.oracle.price(self.oracle.profiles(prices, COARSE if self.table.count > FEW else MIDDLE))
         pair = self._best_bins(priced, per_job)
         pair = pair if only is None else pair[only[priced.pairs.job[pair]]]
-        fine = self.oracle.profiles(prices, FINE) if self.table.count > FEW else priced.profiles
+        few = self.table.count <= FEW
+        fine = self.oracle.profiles(prices, BETWEEN * (MIDDLE - 1) + 1 if few else FINE)
         pairs = self.oracle.pairs
         job = pairs.job[pair]
         limit = np.full(self.table.count, np.inf) if below is None else below - 1e-6
@@ -130,7 +141,11 @@ class Pricing:
         for pool in range(self.shape[0]):
             fits = np.nonzero(self.table.eligible[job, pool])[0]
             runs = (job[fits], pairs.start[pair[fits]], pairs.work[pair[fits]])
-            found, multiplier[pool, fits] = self.oracle.price_on(fine, runs, pool)
+            if few:
+                _, centre = self.oracle.price_on(priced.profiles, runs, pool)
+                found, multiplier[pool, fits] = self.oracle.price_near(fine, runs, pool, (BETWEEN * centre, BETWEEN - 1))
+            else:
+                found, multiplier[pool, fits] = self.oracle.price_on(fine, runs, pool)
             cost[pool, fits] = found + pairs.fixed_eur[pair[fits]]
         near = cost.min(axis=0) + self._tie_eur(job)
         keep = (cost <= near) & (cost < limit[job])

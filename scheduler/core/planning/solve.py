@@ -40,6 +40,8 @@ ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
+# The bound of a job is made exact when it is loose by more than this share of the target gap.
+LOOSE = 0.005
 # Rounds of new runs once the pump states are held.
 PUMP_ROUNDS = 3
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
@@ -198,6 +200,8 @@ class _Solve:
             assert self.bound is not None
             if solved.objective_eur - self.bound.eur < 0.25 * self.budget.target_gap * self._size(solved.objective_eur):
                 break
+        assert self.bound is not None
+        self.bound = pricing.tightened(self.bound, LOOSE * self.budget.target_gap * self._size(solved.objective_eur))
         self.watch.stage("bound")
         return master, solved
 
