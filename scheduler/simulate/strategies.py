@@ -24,7 +24,7 @@ STRATEGIES = ("fifo", "easy_backfill", "price_threshold", "heat_greedy", "easy_f
 PLANNING = ("plant_only", "ours")
 LEVERS = ("plant", "shifting", "pausing", "capping")
 # The farthest plan: seconds between plans, hours behind the last arrival, days at most.
-FAR_CYCLE_S, FAR_DRAIN_H, FAR_DAYS = 4 * 3600, 48.0, 14
+FAR_CYCLE_S, FAR_DRAIN_H, FAR_DAYS = int(s_from_h(4.0)), 48.0, 14
 PLANT_ALONE = Levers(plant=True, shifting=False, pausing=False, capping=False)
 
 Seconds = Callable[[], float]
