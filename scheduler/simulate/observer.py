@@ -85,10 +85,11 @@ class VirtualObserver:
         series, site = self.scenario.series, self.scenario.site
         demand = known_part(series.heat_demand_kw, now_utc, now_utc)
         own = TimeGrid(start_utc=self.scenario.start_utc, slot_s=self.slot_s, slots=record.slots)
+        told_utc = now_utc + self.knowledge.ahead if self.knowledge.true_heat_and_weather else now_utc
         return History(
             price=price_part(series.price_eur_per_kwh, now_utc, site.time_zone, self.knowledge),
             carbon=known_part(series.carbon_g_per_kwh, now_utc, now_utc),
-            outdoor=known_part(series.outdoor_c, now_utc, now_utc),
+            outdoor=known_part(series.outdoor_c, now_utc, told_utc),
             heat_demand_kw={one.offtake_id: demand for one in site.offtakes if one.demand_source is not DemandSource.CONSTANT},
             captured_kw={name: on_grid(one.captured_kw, own, "kW") for name, one in record.plugs.items()},
             delivered_kw={name: on_grid(one.handed_over_kw, own, "kW") for name, one in record.plugs.items()},

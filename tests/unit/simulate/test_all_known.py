@@ -36,6 +36,16 @@ def test_an_advance_truth_reaches_behind_the_horizon_of_the_plans() -> None:
     assert price_part(days_of_series(30), NOW, "UTC", told).grid.end_utc == NOW + timedelta(days=12)
 
 
+def test_the_weather_is_told_with_the_heat() -> None:
+    """The heat tariff hangs on the temperature of the day before: who knows the weather knows next week's tariff."""
+    scenario = next(weeks(1, seed=4, gpus=64, days=2))
+    stage = Stage(scenario=scenario, settings=Settings(), clockwork=Clockwork())
+    for told in (Knowledge(), Knowledge(true_heat_and_weather=True)):
+        world, _ = build(RunSpec(strategy="ours", knowledge=told), stage)
+        end_utc = world.snapshot().history.outdoor.grid.end_utc
+        assert (end_utc > world.now_utc + timedelta(days=2)) == told.true_heat_and_weather
+
+
 LESS = (
     replace(ALL_KNOWN, true_prices=False),
     replace(ALL_KNOWN, true_heat_and_weather=False),
