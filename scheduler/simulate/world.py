@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from scheduler.core.thermal.plant import PlantRequest, follow_request, margin_eur_per_kwh
+from scheduler.core.thermal.plant import PlantRequest, follow_request, margin_eur_per_kwh, plant_rule
 from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.plan import Plan
@@ -20,12 +20,11 @@ from scheduler.simulate.knowledge import Knowledge
 from scheduler.simulate.observer import VirtualObserver
 from scheduler.simulate.promises import PromiseBook
 from scheduler.simulate.record import Record, column, readings
-from scheduler.simulate.rule_plant import calm_plant_rule
 from scheduler.simulate.truth import Truth, truth_of
 from scheduler.simulate.virtual_clock import VirtualClock
 from scheduler.simulate.virtual_cluster import Queueing, VirtualCluster
 from scheduler.simulate.virtual_plant import VirtualPlant
-from scheduler.units import S_PER_H, h_from_s
+from scheduler.units import S_PER_H
 
 
 class Steering(Protocol):
@@ -153,7 +152,7 @@ class World:
             margin = margin_eur_per_kwh(model, price, electricity)
             asked = wanted.get(plug_id)
             if asked is None:
-                request = calm_plant_rule(model, plant.memory, demand, margin, h_from_s(self.clockwork.slot_s))
+                request = plant_rule(model, demand, margin)
             else:
                 request = follow_request(model, request_of(asked), demand, margin)
             it_kw += plant.step(now_s, extra_kw, demand, request)

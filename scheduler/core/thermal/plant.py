@@ -130,13 +130,16 @@ def margin_eur_per_kwh(model: PlantModel, heat_eur_per_kwh: float, electricity_e
 def plant_rule(model: PlantModel, demand_kw: Sequence[float], margin: float) -> PlantRequest:
     """The stated rule of the baselines.
 
-    Sell captured heat up to demand, pump on while its margin is positive, charge surplus, discharge deficit.
+    Sell captured heat up to demand, pump on while its margin is positive, charge surplus, discharge deficit. On means on: where
+    demand lies below the pump's least load and the tank is full, the rest is dumped. A pump that stopped for that would start
+    again in the slot after, 6,700 times a year on the reference site with 192 GPUs, and any plan would look good beside it.
     """
     if margin <= 0.0:
         return PlantRequest(pump_heat_kw=0.0)
     tank = model.plug.tank
     spare = 0.0 if tank is None else tank.max_charge_kw
-    return PlantRequest(pump_heat_kw=sum(demand_kw) + spare + model.plug.pipe_loss_kw)
+    useful_kw = sum(demand_kw) + spare + model.plug.pipe_loss_kw
+    return PlantRequest(pump_heat_kw=max(useful_kw, model.min_heat_kw), least_kw=model.min_heat_kw)
 
 
 def follow_request(model: PlantModel, planned: PlantRequest, demand_kw: Sequence[float], margin: float) -> PlantRequest:

@@ -7,7 +7,15 @@ from datetime import datetime
 
 import pytest
 
-from scheduler.core.thermal.plant import PlantLoad, PlantMemory, PlantRequest, follow_request, plant_model, step_plant
+from scheduler.core.thermal.plant import (
+    PlantLoad,
+    PlantMemory,
+    PlantRequest,
+    follow_request,
+    plant_model,
+    plant_rule,
+    step_plant,
+)
 from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.plan import Plan
 from scheduler.simulate.demo_site import demo_site
@@ -88,3 +96,20 @@ def test_a_plan_that_rests_the_pump_dumps_nothing() -> None:
     request = follow_request(model, PlantRequest(pump_heat_kw=0.0, charge_kw=0.0, discharge_kw=5.0, sell_kw=5.0), (5.0,), 0.01)
     assert request.least_kw == 0.0
     assert request.pump_heat_kw == 0.0
+
+
+def test_a_rule_keeps_its_pump_on_through_a_summer_day() -> None:
+    """Demand far below the least load: one start, the rest dumped once the tank is full, and demand served all day."""
+    site = demo_site(gpus=64)
+    plug = site.plugs[0]
+    model = plant_model(plug, site.offtakes[:1])
+    demand = 0.2 * model.min_heat_kw
+    load = PlantLoad(captured_kw=2.0 * model.min_heat_kw, it_kw=3.0 * model.min_heat_kw, demand_kw=(demand,))
+    memory, starts, sold, dumped = PlantMemory(tank_kwh=0.0), 0, 0.0, 0.0
+    for _ in range(96):
+        flows, memory = step_plant(model, memory, load, plant_rule(model, (demand,), 0.01), 0.25)
+        starts += int(flows.pump_started)
+        sold, dumped = sold + flows.total_sold_kw * 0.25, dumped + flows.dumped_kw * 0.25
+    assert starts == 1
+    assert sold == pytest.approx(24.0 * demand)
+    assert dumped > 0.0
