@@ -71,7 +71,7 @@ class RunProgress:
         """A run is over; after the last one the runs are scored and the bound is sought."""
         said = f"{STRATEGY_NAMES.get(key, key.replace('_', ' '))} done" if count < total else "seeking the bound"
         self.progress.update(self.runs, completed=count, total=total, said=said)
-        self.say(f"{count} of {total} runs, {said}", self.runs)
+        self.say(f"{count} of {total} runs, {said}")
 
     def seeking(self, number: int, total: int) -> None:
         """The bound has come to a piece of its window."""
@@ -81,13 +81,16 @@ class RunProgress:
         self.progress.update(self.bound, completed=number - 1, total=total, said=said, visible=True)
         self.say(f"bound, {said}", self.bound)
 
-    def say(self, what: str, task_id: TaskID) -> None:
-        """Without a terminal there are no bars: a line at most every minute, with the time left."""
+    def say(self, what: str, task_id: TaskID | None = None) -> None:
+        """Without a terminal there are no bars: a line at most every minute, with the time left of a steady task.
+
+        Runs are none: ours takes as long as many rules.
+        """
         elapsed_s = self.task(self.runs).elapsed or 0.0
         if self.console.is_terminal or elapsed_s - self.said_s < S_PER_MIN:
             return
         self.said_s = elapsed_s
-        left = time_left(self.task(task_id))
+        left = None if task_id is None else time_left(self.task(task_id))
         words = f"{timedelta(seconds=round(elapsed_s))}  {what}"
         self.console.print(words if left is None else f"{words}, about {left} left", markup=False, soft_wrap=True)
 
