@@ -45,10 +45,18 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Envelope:
-    """What the jobs could do to each pool at most: GPUs of all jobs that may run there, largest draw per GPU in kW."""
+    """What the jobs could do to each pool at most: GPUs of all jobs that may run there, largest draw per GPU in kW.
+
+    No draw where loads are those of runs: they draw no more by themselves, and the LP has fewer rows.
+    """
 
     most_gpus: FloatArray
-    draw_per_gpu_kw: FloatArray
+    draw_per_gpu_kw: FloatArray | None
+
+    @property
+    def of_runs(self) -> Envelope:
+        """The same for loads of runs."""
+        return replace(self, draw_per_gpu_kw=None)
 
 
 def scale_of(problem: PlanProblem) -> Scale:
@@ -181,7 +189,7 @@ class Dispatch:
     def __init__(self, problem: PlanProblem, frame: Frame, envelope: Envelope) -> None:
         """Build once per problem; loads arrive as fixed columns."""
         build = Builder()
-        self.vars, self.scale = add_plant(build, problem, frame, envelope)
+        self.vars, self.scale = add_plant(build, problem, frame, envelope.of_runs)
         shape = self.vars.gpus.shape
         self._held = build.columns("load", shape)
         rows = build.rows("gpus_are_load", shape, lower=0.0, upper=0.0)

@@ -25,17 +25,22 @@ SMALL_DOUBT = 2.0
 # In least gains: what settling may cost; under what cost of the likelier answer the other one is not solved at once; how much
 # more than the best that waits an answer may cost before it has to wait as well.
 BATCH, EASY, PATIENCE = 4.0, 3.0, 40.0
-# Without any whole answer yet, this many times the solves.
-NOT_YET = 2
+# Without a whole answer as good as wanted, this many times the solves.
+MORE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How hard to search: solves in all, gain in EUR below which nothing is worth a solve, cost in EUR that is good enough."""
+    """How hard to search.
+
+    solves: solves in all; MORE times as many while nothing is found that costs `wanted_eur` at most. least_eur: gain under
+    which nothing is worth a solve. enough_eur: cost that is good enough.
+    """
 
     solves: int
     least_eur: float
     enough_eur: float
+    wanted_eur: float = np.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,7 +98,10 @@ class Search:
         best: Solved | None = None
         waiting = [_Node(banned=self._now, least_eur=root.objective_eur, found=root)]
         node: _Node | None = None
-        while self._solves < effort.solves * (NOT_YET if best is None else 1) and not out_of_time():
+        while not out_of_time():
+            wanting = best is None or best.objective_eur > effort.wanted_eur
+            if self._solves >= effort.solves * (MORE if wanting else 1):
+                break
             below = np.inf if best is None else best.objective_eur - effort.least_eur
             if node is None:
                 waiting = [one for one in waiting if one.least_eur < below]

@@ -66,7 +66,7 @@ class Solved:
 def skeleton(problem: PlanProblem, frame: Frame, table: JobTable, envelope: Envelope, integral_steps: int = 0) -> Skeleton:
     """Write plant, job rows and load rows; a running job cannot be left out."""
     build = Builder()
-    plant, scale = add_plant(build, problem, frame, envelope, integral_steps)
+    plant, scale = add_plant(build, problem, frame, envelope.of_runs, integral_steps)
     shape = plant.gpus.shape
     unplaced = build.columns("unplaced", (table.count,), cost=table.unplaced, upper=np.where(table.running, 0.0, 1.0))
     job = build.rows("job_once", (table.count,), lower=1.0, upper=1.0)

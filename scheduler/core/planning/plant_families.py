@@ -122,12 +122,13 @@ def base_kw_el(problem: PlanProblem) -> FloatArray:
     return total
 
 
-def add_capacity(plant: Plant, most_gpus: FloatArray, draw_per_gpu: FloatArray) -> PlantVars:
+def add_capacity(plant: Plant, most_gpus: FloatArray, draw_per_gpu: FloatArray | None) -> PlantVars:
     """Pools hold no more GPUs than are free, or pay for it; flexible draw needs GPUs.
 
     0 <= G[z,k] <= mean gpus_free,   0 <= E[z,k] <= most_gpus[z] (slack),   P[z,k] <= draw_per_gpu[z] * (G[z,k] + E[z,k]).
     Cost: capacity penalty * h * E, and el * h * (room * (it - captured) + rejection * captured) per kW of P: cooling as if
-    nothing were recovered. The load of the jobs equals G + E and P; those rows belong to the master problem.
+    nothing were recovered. The load of the jobs equals G + E and P; those rows belong to the master problem. Where G + E and P
+    are loads of runs the last row holds anyway, and None leaves it out.
     """
     problem, frame, scale, build = plant.problem, plant.frame, plant.scale, plant.build
     shape = (len(problem.pools), frame.steps)
@@ -137,11 +138,12 @@ def add_capacity(plant: Plant, most_gpus: FloatArray, draw_per_gpu: FloatArray) 
     gpus = build.columns("gpus", shape, upper=free / scale.gpus)
     over = build.columns("over", shape, cost=np.broadcast_to(over_eur, shape), upper=most_gpus[:, None] / scale.gpus)
     draw = build.columns("draw", shape, cost=cooling[:, None] * plant.energy_eur[None, :])
-    rows = build.rows("draw_needs_gpus", shape, upper=0.0)
-    ratio = (draw_per_gpu * scale.gpus / scale.kw)[:, None]
-    build.put(rows, draw, 1.0)
-    build.put(rows, gpus, -ratio)
-    build.put(rows, over, -ratio)
+    if draw_per_gpu is not None:
+        rows = build.rows("draw_needs_gpus", shape, upper=0.0)
+        ratio = (draw_per_gpu * scale.gpus / scale.kw)[:, None]
+        build.put(rows, draw, 1.0)
+        build.put(rows, gpus, -ratio)
+        build.put(rows, over, -ratio)
     return PlantVars(gpus=gpus, draw=draw, over=over)
 
 
@@ -277,9 +279,10 @@ def add_tank(plant: Plant, index: int) -> tuple[IntArray, IntArray, IntArray, In
         slack = np.concatenate([floor, spared])
     else:
         slack = floor
-    rows = build.rows(f"tank_floor_{index}", shape, lower=plug.tank_min_kwh / scale.kw)
-    build.put(rows, level, 1.0)
-    build.put(rows, floor, 1.0)
+    if plug.tank_min_kwh > 0.0:
+        rows = build.rows(f"tank_floor_{index}", shape, lower=plug.tank_min_kwh / scale.kw)
+        build.put(rows, level, 1.0)
+        build.put(rows, floor, 1.0)
     wish = build.rows(f"tank_end_{index}", (1,), lower=plug.tank_end_kwh / scale.kw)
     build.put(wish, level[-1:], 1.0)
     build.put(wish, end, 1.0)

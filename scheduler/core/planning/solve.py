@@ -49,7 +49,7 @@ MIP_COLUMNS = 600
 # Rise that a batch of the dive may always cost, as a share of the target gap.
 DIVE_STEP = 0.025
 # Search over the commit window: solves per batch of the budget; least gain, and a gap that is good enough, in target gaps.
-SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH = 0.5, 0.05, 0.5
+SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH = 0.5, 0.05, 0.75
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -195,7 +195,8 @@ class _Solve:
             if before - solved.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(before):
                 break
         assert solved.prices is not None
-        for one in (solved.prices, _mix(best, solved.prices)):
+        # With few jobs all rounds were run and the last prices are the best.
+        for one in (solved.prices, _mix(best, solved.prices))[: 1 + many]:
             self._raise_bound(one)
             assert self.bound is not None
             if solved.objective_eur - self.bound.eur < 0.25 * self.budget.target_gap * self._size(solved.objective_eur):
@@ -271,6 +272,7 @@ class _Solve:
             solves=int(SEARCH_SOLVES * self.budget.dive_batches),
             least_eur=SEARCH_STEP * target,
             enough_eur=self.bound.eur + self.pumps_eur + GOOD_ENOUGH * target,
+            wanted_eur=self.bound.eur + self.pumps_eur + target,
         )
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful
