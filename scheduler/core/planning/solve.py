@@ -25,11 +25,11 @@ from scheduler.core.planning.master import Master, Solved, early, pruned, skelet
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
+from scheduler.core.planning.warm import shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, kept_eur, narrowed
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
-from scheduler.domain.time import FloatArray
 
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
@@ -148,7 +148,7 @@ class _Solve:
     def _first_prices(self, last: Plan | None) -> Prices:
         """Prices of the last plan if it fits, else a flat guess; the bundle improves them for many jobs."""
         pricing, shape = self.pricing, self.pricing.shape
-        warm = None if last is None else _shifted_prices(last, self.problem, pricing)
+        warm = None if last is None else shifted_prices(last, self.problem, pricing)
         prices = warm or Prices(gpu_eur_per_gpu_h=np.full(shape, COLD_EUR_PER_GPU_H), draw_eur_per_kwh=np.zeros(shape))
         self.watch.stage("prepare")
         steps = int(self.budget.bundle_steps * (1.0 if warm is None else WARM_STEPS_FRACTION))
@@ -353,30 +353,6 @@ def _mix(one: Prices, other: Prices) -> Prices:
         gpu_eur_per_gpu_h=MIX * one.gpu_eur_per_gpu_h + (1.0 - MIX) * other.gpu_eur_per_gpu_h,
         draw_eur_per_kwh=MIX * one.draw_eur_per_kwh + (1.0 - MIX) * other.draw_eur_per_kwh,
     )
-
-
-def _shifted_prices(last: Plan, problem: PlanProblem, pricing: Pricing) -> Prices | None:
-    """Prices of an earlier plan on the present steps, less the electricity that a run pays itself; None if they do not fit."""
-    duals, frame = last.duals, pricing.frame
-    elapsed = last.grid.slot_of(problem.grid.start_utc)
-    shape = (len(problem.pools), frame.slots)
-    if duals.slot_s != problem.grid.slot_s or duals.gpu_eur_per_gpu_h.shape != shape or not 0 <= elapsed < frame.slots:
-        return None
-    if not bool(duals.draw_eur_per_kwh.any()):
-        return None
-    at = np.minimum(np.arange(frame.slots) + elapsed, frame.slots - 1)
-    slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
-    paid = _paid_eur_per_kwh(last, frame.price_eur_per_kwh, elapsed)
-    draw = duals.draw_eur_per_kwh[:, at] - slope[:, None] * paid[at]
-    return Prices(gpu_eur_per_gpu_h=frame.mean(duals.gpu_eur_per_gpu_h[:, at]), draw_eur_per_kwh=frame.mean(draw))
-
-
-def _paid_eur_per_kwh(last: Plan, now: FloatArray, elapsed: int) -> FloatArray:
-    """Electricity price that the last plan rests on, on its own slots; today's where it does not say."""
-    if last.basis is not None and last.basis.shape[1] == len(now):
-        found: FloatArray = last.basis[0]
-        return found
-    return np.concatenate([np.repeat(now[:1], elapsed), now])[: len(now)]
 
 
 def digest_of(problem: PlanProblem) -> str:
