@@ -81,7 +81,9 @@ class WideDive(Dive):
             rush = batches <= 0 or out_of_time()
             large = open_jobs[self.gang[open_jobs]]
             if len(large) and not rush:
-                found = self._gang(found, int(large[np.lexsort((large, -self._gpus[large]))[0]]))
+                # Running gangs first: their GPUs are taken whatever is decided, and queued ones must not be given them.
+                order = np.lexsort((large, -self._gpus[large], ~self.master.must_run[large]))
+                found = self._gang(found, int(large[order[0]]))
                 continue
             wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
             size = len(wanted) if rush else max(1, int(np.ceil(share * len(wanted))))
@@ -121,7 +123,7 @@ class WideDive(Dive):
             best = int(here[np.argmax(found.weight[here])])
             if found.weight[best] > WHOLE and best != first.column:
                 options.append(Decision(job=job, column=best, clear=float(found.weight[best])))
-        if first.column is not None:
+        if first.column is not None and not self.master.must_run[job]:
             options.append(Decision(job=job, column=None, clear=0.0))
         return self._cheapest(found, options)
 
