@@ -70,7 +70,8 @@ class Settings:
     """What `decide` needs besides site and snapshot.
 
     fine_slots: slots that are steps of their own; hourly_slots: slots after them in steps of an hour, before longer ones.
-    pump_slots: heat pumps are on or off, not a little on, in steps that begin in so many first slots.
+    pump_slots: heat pumps are on or off, not a little on, in steps that begin in so many first slots, at least in the commit
+    window. More costs time and, with forecasts as they are, gained nothing on two weeks; an all-knowing plan needs it.
     stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
     capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
     is planned as load. replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
@@ -82,7 +83,7 @@ class Settings:
     horizon_slots: int = 192
     fine_slots: int = 24
     commit_slots: int = 4
-    pump_slots: int = 192
+    pump_slots: int = 0
     hourly_slots: int = 192
     cycle_s: int = 3600
     lease_s: float = 120.0
