@@ -84,4 +84,4 @@ def test_the_ledger_holds_every_cycle_and_every_slot(outputs: Path) -> None:
     assert cycles == report["cycles"] >= 6
     # Four hours of quarter hours each, but for the last cycle, which ends with the run.
     assert 16 * (cycles - 1) < slots <= 16 * cycles
-    assert sold_kwh == pytest.approx(report["strategies"]["ours"]["heat_sold_kwh"], rel=1e-6)
+    assert sold_kwh == pytest.approx(report["strategies"]["ours"]["heat_sold_kwh"], abs=1e-3)  # written with three decimals

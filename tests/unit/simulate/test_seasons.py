@@ -18,7 +18,8 @@ from scheduler.units import S_PER_H
 
 QUICK = replace(Settings(), budget=SolveBudget(bundle_steps=4, master_rounds=1, mip_nodes=0, dive_batches=5), horizon_slots=96)
 STARTS_AT_ONCE = Levers(shifting=False, pausing=False, capping=False)
-HOURS = 4
+# Nothing is worth waiting for in the first six hours of this day.
+HOURS = 8
 
 
 @pytest.fixture(scope="module")
