@@ -74,7 +74,8 @@ class Settings:
     window. More costs time and, with forecasts as they are, gained nothing on two weeks; an all-knowing plan needs it.
     stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
     capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
-    is planned as load. replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
+    is planned as load: what comes is lumpy where the forecast is smooth, so some work in hand is kept (docs/forecasts.md).
+    replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
     seasons: parts of the year with levers of their own; `levers` holds outside them. `in_force` takes the one of an instant.
     """
 
@@ -91,7 +92,7 @@ class Settings:
     max_held_jobs: int = 100000
     stop_margin_fraction: float = 1.2
     capacity_quantile: float = 0.7
-    arrival_weight: float = 1.0
+    arrival_weight: float = 0.6
     replan_tolerance: float = 0.0
     plan_max_age_s: float = 10800.0
     max_fill_s: float = 10800.0
