@@ -181,8 +181,7 @@ def add_dump(plant: Plant, index: int) -> IntArray:
 
 def add_rejection_limit(plant: Plant, index: int, found: PlantVars, delivered: IntArray, dumped: IntArray) -> IntArray:
     """Captured - D / gain + dumped <= rejection_max + slack, the slack at the rejection penalty; none without a limit."""
-    problem, frame, build = plant.problem, plant.frame, plant.build
-    plug = problem.plugs[index]
+    problem, frame, build, plug = plant.problem, plant.frame, plant.build, plant.problem.plugs[index]
     if plug.rejection_max_kw is None:
         return NONE
     cost = problem.penalties.rejection_eur_per_kwh * plant.kwh_hours
@@ -202,8 +201,7 @@ def add_pump_states(plant: Plant, index: int, delivered: IntArray, integral_step
 
     `on` is relaxed to [0, 1] but for the first `integral_steps`. No rows for direct use or a pump without either price.
     """
-    frame, build = plant.frame, plant.build
-    plug = plant.problem.plugs[index]
+    frame, build, plug = plant.frame, plant.build, plant.problem.plugs[index]
     if plug.cop is None or (plug.min_load_fraction <= 0.0 and plug.start_cost_eur <= 0.0):
         return NONE, NONE
     rated = np.clip(frame.mean(plug.rated_heat_kw), 0.0, None) / plant.scale.kw
@@ -211,7 +209,7 @@ def add_pump_states(plant: Plant, index: int, delivered: IntArray, integral_step
     start = build.columns(f"start_{index}", (frame.steps,), cost=plug.start_cost_eur, upper=1.0)
     most = build.rows(f"pump_most_{index}", (frame.steps,), upper=0.0)
     build.put(most, delivered, 1.0)
-    build.put(most, on, -rated)
+    build.put(most, on, -_useful_most(plant, index, rated))
     least = build.rows(f"pump_least_{index}", (frame.steps,), lower=0.0)
     build.put(least, delivered, 1.0)
     build.put(least, on, -plug.min_load_fraction * rated)
@@ -221,6 +219,19 @@ def add_pump_states(plant: Plant, index: int, delivered: IntArray, integral_step
     build.put(starts, on, -1.0)
     build.put(starts[1:], on[:-1], 1.0)
     return on, start
+
+
+def _useful_most(plant: Plant, index: int, rated: FloatArray) -> FloatArray:
+    """Heat per step beyond which a pump would only dump: demand, charging and pipe loss, or its least load.
+
+    A relaxed start then costs more of a whole one. With a ramp heat may have to be dumped on the way down: the rating stands.
+    """
+    plug = plant.problem.plugs[index]
+    if plug.ramp_kw_per_h is not None:
+        return rated
+    demand = sum(np.clip(plant.frame.mean(one.demand_kw), 0.0, None) for one in plant.problem.offtakes if one.plug == index)
+    useful = (demand + plug.max_charge_kw + plug.pipe_loss_kw) / plant.scale.kw
+    return np.minimum(rated, np.maximum(plug.min_load_fraction * rated, useful))
 
 
 def add_ramp(plant: Plant, index: int, delivered: IntArray) -> IntArray:
