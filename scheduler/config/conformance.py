@@ -205,10 +205,10 @@ def _reachable(place: Place, offtake: HeatOfftake, plug: ThermalPlug) -> Iterato
 def _volume(place: Place, offtake: HeatOfftake) -> Iterator[Finding]:
     """A yearly volume that fits the power, and numbers that mean something."""
     need = offtake.spec.requirement
-    full_mwh = need.max_heat_kw * HOURS_PER_YEAR / KWH_PER_MWH
-    if need.annual_mwh > full_mwh * (1.0 + SLACK):
+    full_kwh = need.max_heat_kw * HOURS_PER_YEAR
+    if need.annual_mwh * KWH_PER_MWH > full_kwh * (1.0 + SLACK):
         text = f"{need.annual_mwh:g} MWh a year is more than {need.max_heat_kw:g} kW gives in every hour of it"
-        yield place.error(("requirement", "annualMwh"), text, f"at most {full_mwh:.4g} MWh")
+        yield place.error(("requirement", "annualMwh"), text, f"at most {full_kwh / KWH_PER_MWH:.4g} MWh")
     if need.availability <= 0.0:
         text = "a customer who needs heat in no hour is none"
         yield place.error(("requirement", "availability"), text, "the share of hours in which heat must be there, above 0")

@@ -24,6 +24,7 @@ HOURLY_RUN = 24
 SHOWN_GAPS = 5
 
 TIME, PRICE, CARBON, OUTDOOR, DEMAND = "start_utc", "price_eur_per_mwh", "carbon_g_per_kwh", "outdoor_c", "heat_demand_kw"
+# Column names of others' files: megawatts here is what they write, not how we name.
 DEMAND_UNITS, DEMAND_NORM = "heat_demand_mw", "heat_demand_norm"
 EXTRA = ("supply_c", "return_c")
 ALIASES: dict[str, tuple[str, ...]] = {

@@ -224,14 +224,14 @@ def add_pump_states(plant: Plant, index: int, delivered: IntArray, integral_step
 def _useful_most(plant: Plant, index: int, rated: FloatArray) -> FloatArray:
     """Heat per step beyond which a pump would only dump: demand, charging and pipe loss, or its least load.
 
-    A relaxed start then costs more of a whole one. With a ramp heat may have to be dumped on the way down: the rating stands.
+    A relaxed start then costs more of a whole one. The rating stands where dumping may pay: at a price below 0 or with a ramp.
     """
     plug = plant.problem.plugs[index]
     if plug.ramp_kw_per_h is not None:
         return rated
     demand = sum(np.clip(plant.frame.mean(one.demand_kw), 0.0, None) for one in plant.problem.offtakes if one.plug == index)
-    useful = (demand + plug.max_charge_kw + plug.pipe_loss_kw) / plant.scale.kw
-    return np.minimum(rated, np.maximum(plug.min_load_fraction * rated, useful))
+    useful = np.maximum(plug.min_load_fraction * rated, (demand + plug.max_charge_kw + plug.pipe_loss_kw) / plant.scale.kw)
+    return np.minimum(rated, np.where(plant.energy_eur < 0.0, rated, useful))
 
 
 def add_ramp(plant: Plant, index: int, delivered: IntArray) -> IntArray:

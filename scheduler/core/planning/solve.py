@@ -180,20 +180,10 @@ class _Solve:
         master = Master(frame, join([*first, *pricing.recent]))
         solved = master.solve(barrier=many)
         self.watch.stage("lp")
+        solved, seen = self._grown(master, solved, self.budget.master_rounds * (1 if many else FEW_ROUNDS), barrier=many)
         best = prices
-        for _ in range(self.budget.master_rounds * (1 if many else FEW_ROUNDS)):
-            if self.watch.brake():
-                break
-            assert solved.prices is not None
-            added = master.add(pricing.columns(solved.prices, PER_JOB, solved.job_eur))
-            best = _mix(best, solved.prices)
-            if not added:
-                break
-            before = solved.objective_eur
-            solved = master.solve(grown=True, barrier=many)
-            self.watch.stage("lp")
-            if before - solved.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(before):
-                break
+        for one in seen:
+            best = _mix(best, one)
         assert solved.prices is not None
         # With few jobs all rounds were run and the last prices are the best.
         for one in (solved.prices, _mix(best, solved.prices))[: 1 + many]:
@@ -205,6 +195,23 @@ class _Solve:
         self.bound = pricing.tightened(self.bound, LOOSE * self.budget.target_gap * self._size(solved.objective_eur))
         self.watch.stage("bound")
         return master, solved
+
+    def _grown(self, master: Master, solved: Solved, rounds: int, *, barrier: bool = False) -> tuple[Solved, list[Prices]]:
+        """Runs at the master's own prices, round by round, until one gains next to nothing; also the prices of all rounds."""
+        seen: list[Prices] = []
+        for _ in range(rounds):
+            if self.watch.brake():
+                break
+            assert solved.prices is not None
+            seen.append(solved.prices)
+            if not master.add(self.pricing.columns(solved.prices, PER_JOB, solved.job_eur)):
+                break
+            before = solved.objective_eur
+            solved = master.solve(grown=True, barrier=barrier)
+            self.watch.stage("lp")
+            if before - solved.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(before):
+                break
+        return solved, seen
 
     # --- decisions
 
@@ -247,14 +254,7 @@ class _Solve:
         before = relaxed.objective_eur
         held = decide(master, relaxed, states, with_runs=few)
         relaxed = master.solve(barrier=not few)
-        for _ in range(PUMP_ROUNDS if few else 0):
-            assert relaxed.prices is not None
-            last = relaxed.objective_eur
-            if not master.add(self.pricing.columns(relaxed.prices, PER_JOB, relaxed.job_eur)):
-                break
-            relaxed = master.solve(grown=True)
-            if last - relaxed.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(last):
-                break
+        relaxed, _ = self._grown(master, relaxed, PUMP_ROUNDS if few else 0)
         self.pumps_eur = max(0.0, relaxed.objective_eur - before)
         if self.pumps_eur > 0.25 * self.budget.target_gap * self._size(relaxed.objective_eur):
             assert self.bound_prices is not None

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from scheduler.core.planning.plant_families import TIE_EUR_PER_KWH, priority_bonus
+from scheduler.core.planning.solve import solve
 from scheduler.core.planning.toy import per_slot, toy_job, toy_offtake, toy_plug, toy_pool, toy_problem, toy_promise
 from scheduler.domain.plan import Plan, RunOption
 from scheduler.domain.problem import PlanProblem
+from scheduler.domain.settings import SolveBudget
 
 Best = Callable[[PlanProblem, float], Plan]
 RunOf = Callable[[Plan, str], RunOption]
@@ -95,6 +97,28 @@ def test_a_heat_pump_lifts_heat_while_its_margin_is_positive(best: Best) -> None
 def test_a_heat_pump_rests_when_power_costs_more_than_cop_times_the_tariff(best: Best) -> None:
     # 0.08 * 3 = 0.24 < 0.25.
     assert best(pump_problem(0.25), 0.0).sold_kw["town"] == pytest.approx([0.0])
+
+
+def test_a_heat_pump_runs_for_its_power_alone_while_power_is_paid_for(best: Best) -> None:
+    # Nobody takes heat, but 3 kW delivered and thrown away use 1 kW of power at -0.05, for a start of 0.01.
+    idle_town = (toy_offtake(1, 0.0, 0.08),)
+    plan = best(replace(pump_problem(-0.05, start_cost_eur=0.01), offtakes=idle_town), -0.04)
+    assert plan.flows[0].dumped_kw == pytest.approx([3.0])
+
+
+def test_a_start_to_come_is_paid_by_the_share_of_the_heat_that_is_of_use() -> None:
+    # Hour 1 is relaxed: 3 of at most 5 useful kW are 0.6 of a start of 0.20, not 0.3 of it as 3 of 10 rated kW were.
+    hours = 2
+    problem = toy_problem(
+        [0.05] * hours,
+        pools=(toy_pool(hours, base_captured_kw=np.array([0.0, 2.0])),),
+        plugs=(toy_plug(hours, 10.0, cop=np.full(hours, 3.0), start_cost_eur=0.2),),
+        offtakes=(toy_offtake(hours, 5.0, 0.08),),
+        commit_slots=1,
+    )
+    plan = solve(problem, SolveBudget())
+    assert plan.cost_eur["pump_start"] == pytest.approx(0.6 * 0.2)
+    assert plan.report.objective_eur == pytest.approx(0.05 - 3 * 0.08 + 0.12)
 
 
 def test_a_heat_pump_below_its_minimum_load_stays_off(best: Best) -> None:
