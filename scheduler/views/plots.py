@@ -127,7 +127,7 @@ def closed_loop(series: Mapping[str, Any], first: str, second: str, title: str =
 
 def bars(title: str, labels: Sequence[str], values: Values, unit: str, colour: str = PRICE) -> Figure:
     """Horizontal bars with their values written out."""
-    text = ["" if value is None else f"{value:,.3g} {unit}" for value in values]
+    text = ["" if value is None else f"{value:,.1f} {unit}" for value in values]
     trace = {
         "type": "bar", "orientation": "h", "x": list(values), "y": list(labels), "text": text, "textposition": "outside",
         "cliponaxis": False, "marker": {"color": colour}, "hoverinfo": "none",

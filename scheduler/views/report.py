@@ -14,6 +14,7 @@ from scheduler.views.tables import (
     MONTH_HEADER,
     STRATEGY_CAPTION,
     STRATEGY_HEADER,
+    baseline_of,
     count,
     money,
     month_rows,
@@ -52,9 +53,10 @@ def backtest_cards(report: Mapping[str, Any]) -> Html:
     if "ours" in strategies:
         ours = strategies["ours"]
         items.append((f"{ours['cost_eur']['total']:,.0f} EUR", "total cost, heat-dispatch"))
-        if "fifo" in strategies:
-            fifo = strategies["fifo"]
-            items.append((f"{fifo['cost_eur']['cash'] - ours['cost_eur']['cash']:,.0f} EUR", "saved in cash against FIFO"))
+        baseline = baseline_of(report)
+        if baseline is not None:
+            saved_eur = strategies[baseline]["cost_eur"]["cash"] - ours["cost_eur"]["cash"]
+            items.append((f"{saved_eur:,.0f} EUR", f"saved in cash against {STRATEGY_NAMES[baseline]}"))
         items.append((percent(report.get("value_captured")), "of what perfect foresight could save"))
         items.append((f"{ours['heat_sold_kwh'] / KWH_PER_MWH:,.1f} MWh", "heat sold"))
         items.append((str(ours["jobs"]["deadline_misses"]), "deadlines missed"))

@@ -19,14 +19,16 @@ def money(value_eur: float | None) -> str:
 
 def percent(fraction: float | None) -> str:
     """A share as per cent; a dash for "not known"."""
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+    # Rounded first and zero added: no "-0.0 %".
+    return "–" if fraction is None else f"{round(100 * fraction, 1) + 0.0:.1f} %"
 
 
-STRATEGY_HEADER = ("strategy", "total", "cash", "shadow", "saved", "MWh", "wait h", "misses", "short")
+STRATEGY_HEADER = ("strategy", "total", "cash", "shadow", "saved", "value", "MWh", "wait h", "misses", "short")
 STRATEGY_CAPTION = (
-    "EUR over the whole run; saved: share of FIFO's total; MWh of heat sold; mean wait; deadlines missed; kWh promised and not "
-    "delivered"
+    "EUR over the whole run; saved: cash below the baseline (EASY backfill); value: share of what perfect foresight takes off "
+    "FIFO's total; MWh of heat sold; mean wait; deadlines missed; kWh promised and not delivered"
 )
+BASELINES = ("easy_backfill", "fifo")
 
 
 def euros(value_eur: float) -> str:
@@ -35,34 +37,43 @@ def euros(value_eur: float) -> str:
 
 
 def strategy_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """One row per strategy: total, cash, shadow, saved against FIFO, heat, waiting, misses, shortfall; the bound last."""
+    """One row per strategy: total, cash, shadow, saved, value, heat, waiting, misses, shortfall; the bound last."""
     strategies = report["strategies"]
-    fifo = strategies.get("fifo", {}).get("cost_eur", {}).get("total")
+    baseline, fifo = baseline_of(report), strategies.get("fifo")
+    bound_eur = (report.get("bound") or {}).get("cost_eur")
+    spread_eur = None if fifo is None or bound_eur is None else fifo["cost_eur"]["total"] - bound_eur
+    if report.get("value_captured") is None:
+        spread_eur = None
     rows = []
     for name, label in STRATEGY_NAMES.items():
         if name not in strategies:
             continue
         one = strategies[name]
         cost, jobs = one["cost_eur"], one["jobs"]
-        saved = None if not fifo else (fifo - cost["total"]) / abs(fifo)
+        cash_eur = None if baseline is None else strategies[baseline]["cost_eur"]["cash"]
+        value = None if fifo is None or not spread_eur else (fifo["cost_eur"]["total"] - cost["total"]) / spread_eur
         rows.append(
             [
                 label,
                 euros(cost["total"]),
                 euros(cost["cash"]),
                 euros(cost["shadow"]),
-                percent(saved),
+                percent((cash_eur - cost["cash"]) / abs(cash_eur) if cash_eur else None),
+                percent(value),
                 f"{one['heat_sold_kwh'] / KWH_PER_MWH:,.1f}",
                 f"{jobs['wait_h_mean']:.1f}",
                 f"{jobs['deadline_misses']}",
                 f"{one['firm']['shortfall_kwh']:,.0f}",
             ]
         )
-    bound = (report.get("bound") or {}).get("cost_eur")
-    if bound is not None:
-        share = None if not fifo else (fifo - bound) / abs(fifo)
-        rows.append(["no policy below", euros(bound), "", "", percent(share), "", "", "", ""])
+    if bound_eur is not None:
+        rows.append(["no policy below", euros(bound_eur), "", "", "", percent(1.0 if spread_eur else None), "", "", "", ""])
     return rows
+
+
+def baseline_of(report: Mapping[str, Any]) -> str | None:
+    """What "saved" is measured against: EASY backfill, or FIFO where that was not run; None without either."""
+    return next((name for name in BASELINES if name in report["strategies"]), None)
 
 
 def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -77,7 +88,7 @@ def term_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-MONTH_HEADER = ("month", "EUR/MWh", "demand MWh", "FIFO EUR", "heat-dispatch EUR", "saved EUR", "saved", "MWh sold")
+MONTH_HEADER = ("month", "EUR/MWh", "demand MWh", "FIFO EUR", "heat-dispatch EUR", "less by EUR", "less by", "MWh sold")
 
 
 def month_rows(report: Mapping[str, Any]) -> list[list[str]]:

@@ -25,6 +25,7 @@ from scheduler.views.tables import (
     STRATEGY_CAPTION,
     STRATEGY_HEADER,
     csv_text,
+    percent,
     rich_table,
     strategy_rows,
     summary_lines,
@@ -72,9 +73,31 @@ def test_rows_follow_the_report() -> None:
     report = sample_report()
     rows = strategy_rows(report)
     assert [row[0] for row in rows[:-1]] == list(STRATEGY_NAMES.values())
-    # FIFO's total is 900 + 50 + 20 = 970; ours is index 6: 840 + 50 + 20 = 910, so (970 - 910) / 970 = 6.2 % below.
+    # FIFO costs 950 in cash and 20 more; EASY (index 1) 890 + 50 in cash; ours (index 6) 840 + 50: (940 - 890) / 940 saved.
+    # Perfect foresight takes 970 - 820 = 150 off FIFO's total, ours 60 of them, EASY 10.
     assert rows[-2][1] == "910.0"
-    assert rows[-2][4] == "6.2 %"
+    assert rows[-2][4:6] == ["5.3 %", "40.0 %"]
+    assert rows[1][4:6] == ["0.0 %", "6.7 %"]
+    assert rows[-1][1] == "820.0"
+    assert rows[-1][5] == "100.0 %"
+
+
+def test_saved_is_against_fifo_where_easy_was_not_run_and_value_needs_a_spread() -> None:
+    report = sample_report()
+    del report["strategies"]["easy_backfill"]
+    # (950 - 890) / 950.
+    assert strategy_rows(report)[-2][4] == "6.3 %"
+    report["value_captured"] = None
+    assert strategy_rows(report)[-2][5] == "–"
+
+
+def test_a_share_that_rounds_to_zero_has_no_sign() -> None:
+    assert percent(-0.0001) == "0.0 %"
+    assert percent(-0.001) == "-0.1 %"
+
+
+def test_rows_by_term_end_with_the_total() -> None:
+    report = sample_report()
     header, terms = term_rows(report)
     assert header[0] == "EUR"
     assert terms[-1][0] == "Total"
