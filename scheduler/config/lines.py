@@ -45,7 +45,7 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One YAML document: its value, the line of every path in it, and the file's name."""
+    """One YAML document: its value, the line of every path in it, and the file's name; line 0: it comes from no file."""
 
     file: str
     line: int
@@ -53,10 +53,11 @@ class Document:
     lines: Mapping[Path, int]
 
     def where(self, path: Path = ()) -> str:
-        """`site.yaml:17` of the nearest path that the document has."""
+        """`site.yaml:17` of the nearest path that the document has; the name alone without a file."""
         while path and path not in self.lines:
             path = path[:-1]
-        return f"{self.file}:{self.lines.get(path, self.line)}"
+        line = self.lines.get(path, self.line)
+        return f"{self.file}:{line}" if line else self.file
 
 
 def read_documents(text: str, file: str) -> tuple[list[Document], list[Finding]]:

@@ -92,7 +92,7 @@ def load_manifests(directory: FilePath) -> tuple[Manifests, tuple[Finding, ...]]
     for path in _files(directory):
         documents, told = _documents(path)
         for document in documents:
-            resource, more = _resource(document)
+            resource, more = resource_of(document)
             told += more
             if resource is not None:
                 entries.append(Manifest(resource=resource, document=document))
@@ -140,7 +140,7 @@ def _documents(path: FilePath) -> tuple[list[Document], list[Finding]]:
     return documents, findings
 
 
-def _resource(document: Document) -> tuple[Resource | None, list[Finding]]:
+def resource_of(document: Document) -> tuple[Resource | None, list[Finding]]:
     """The object of a document, or why it is none."""
     value, where = document.value, document.where()
     if not isinstance(value, dict):
