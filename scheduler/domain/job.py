@@ -50,7 +50,10 @@ class JobPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A batch job as its owner declared it. `declared_duration_s` is what is known; the truth stays in the world."""
+    """A batch job as its owner declared it. `declared_duration_s` is what is known; the truth stays in the world.
+
+    start_by_utc: held at most until then, whatever its class allows (a CronJob's Job must make room for the next one).
+    """
 
     job_id: str
     class_name: str
@@ -60,6 +63,7 @@ class Job:
     deadline_utc: datetime | None = None
     natural_power_w_per_gpu: float | None = None
     pool_id: str | None = None
+    start_by_utc: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,11 +105,12 @@ def cap_points(site: Site, job_class: JobClass, pool: Pool, natural_w: float, se
 
 
 def hold_until_utc(state: JobState, job_class: JobClass, slowest: float, tail_s: float, settings: Settings) -> datetime:
-    """Hard end of any hold of a job (design 6): the earliest of three instants.
+    """Hard end of any hold of a job (design 6): the earliest of these instants.
 
     - submit + maxDelay - pauses so far;
     - start of the hold (submit, or start of the pause) + maxHold;
-    - deadline - q95 of its duration at the slowest allowed speed - the checkpoint costs of the stops still possible.
+    - deadline - q95 of its duration at the slowest allowed speed - the checkpoint costs of the stops still possible;
+    - what the job itself allows (`start_by_utc`).
 
     Args:
         state: the job now.
@@ -130,6 +131,8 @@ def hold_until_utc(state: JobState, job_class: JobClass, slowest: float, tail_s:
             stops * job_class.checkpoint_s if job_class.flexibility is Flexibility.PREEMPTIBLE else 0.0
         )
         ends.append(deadline - timedelta(seconds=needed_s))
+    if state.job.start_by_utc is not None:
+        ends.append(state.job.start_by_utc)
     return min(ends)
 
 

@@ -84,7 +84,7 @@ def test_insulated_unknown_and_owner_suspended_jobs_are_not_in_the_problem() -> 
     assert [found.job_id for found in problem.jobs] == ["d"]
 
 
-def test_hold_until_is_the_earliest_of_its_three_ends() -> None:
+def test_hold_until_is_the_earliest_of_its_ends() -> None:
     settings = replace(ACTING, max_hold_s=100 * 3600.0)
     state = queued("q", hours=4.0)
     # submit + maxDelay = NOW + 48 h
@@ -96,6 +96,9 @@ def test_hold_until_is_the_earliest_of_its_three_ends() -> None:
     # deadline - 4.5 h / 0.9 = NOW + 12 h - 5 h
     due = replace(state, job=replace(state.job, deadline_utc=NOW + timedelta(hours=12)))
     assert hold_until_utc(due, DEFERRABLE, 0.9, 4.5 * 3600.0, settings) == NOW + timedelta(hours=7)
+    # the job itself allows no more than 3 h
+    bound = replace(due, job=replace(due.job, start_by_utc=NOW + timedelta(hours=3)))
+    assert hold_until_utc(bound, DEFERRABLE, 0.9, 4.5 * 3600.0, settings) == NOW + timedelta(hours=3)
 
 
 def test_a_preemptible_job_keeps_time_for_its_checkpoints_and_pauses_count() -> None:
