@@ -1,0 +1,117 @@
+"""A decision as the DispatchPlan object that people read with `kubectl get plans`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from scheduler.domain.action import HoldJob, SetCap, StartJob, StopJob
+from scheduler.domain.decision import Decision
+from scheduler.domain.plan import Offer
+from scheduler.domain.settings import Settings
+from scheduler.domain.time import FloatArray, TimeGrid
+from scheduler.units import S_PER_H
+
+API_VERSION = "heatdispatch.io/v1alpha1"
+MOST_HOURS = 96
+MOST_TERMS = 32
+LONGEST_REASON = 1024
+CENT_DIGITS, KW_DIGITS, GAP_DIGITS = 2, 1, 5
+
+
+def instant(at_utc: datetime) -> str:
+    """An instant as Kubernetes writes it."""
+    return at_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plan_object(policy: str, decision: Decision, settings: Settings, baseline_eur: Mapping[str, float]) -> dict[str, Any]:
+    """The object without its status: one per policy, under the policy's name."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DispatchPlan",
+        "metadata": {"name": policy},
+        "spec": {"policyRef": policy},
+        "status": plan_status(decision, settings, baseline_eur),
+    }
+
+
+def plan_status(decision: Decision, settings: Settings, baseline_eur: Mapping[str, float]) -> dict[str, Any]:
+    """The plan in numbers, rounded to what they are known to.
+
+    Args:
+        decision: what was decided.
+        settings: whose mode it was made in.
+        baseline_eur: cost by term of the simplest rule on the same problem; empty when it is not known.
+    """
+    plan = decision.plan
+    counts = {kind: sum(isinstance(action, kind) for action in decision.actions) for kind in COUNTED}
+    status: dict[str, Any] = {
+        "planId": plan.plan_id,
+        "inputDigest": plan.input_digest,
+        "mode": settings.mode.value,
+        "madeAt": instant(decision.at_utc),
+        "planStatus": plan.status.value,
+        "degradedReason": plan.degraded_reason[:LONGEST_REASON],
+        "rollingGap": round(plan.report.rolling_gap, GAP_DIGITS),
+        "objective": terms(plan.cost_eur),
+        "baseline": terms(baseline_eur),
+        "heat": heat(decision.offers),
+        **{name: counts[kind] for kind, name in COUNTED.items()},
+    }
+    if plan.report.rounded_gap is not None:
+        status["planGap"] = round(plan.report.rounded_gap, GAP_DIGITS)
+    return status
+
+
+COUNTED: dict[type, str] = {HoldJob: "held", StartJob: "started", StopJob: "stopped", SetCap: "capped"}
+
+
+def terms(cost_eur: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Terms that are not zero, in cents, the largest first."""
+    found = [(name, round(float(value), CENT_DIGITS)) for name, value in cost_eur.items()]
+    ordered = sorted((one for one in found if one[1] != 0.0), key=lambda one: (-abs(one[1]), one[0]))
+    return [{"term": name.replace("_", "-"), "eur": value} for name, value in ordered[:MOST_TERMS]]
+
+
+def heat(offers: tuple[Offer, ...]) -> list[dict[str, Any]]:
+    """Heat by plug and hour: the sum of what its customers are offered.
+
+    Bands of several customers of one plug are added up as if they moved together, which keeps the sum on the safe side.
+    """
+    by_plug: dict[str, list[Offer]] = {}
+    for offer in offers:
+        by_plug.setdefault(offer.plug_id, []).append(offer)
+    return [{"plug": plug, "hours": _hours(group)} for plug, group in sorted(by_plug.items())]
+
+
+def _hours(offers: list[Offer]) -> list[dict[str, Any]]:
+    """Hourly means of the offers' sum."""
+    grid = offers[0].grid
+    rows = {
+        "p50Kw": hourly(sum((one.p50_kw for one in offers), np.zeros(grid.slots)), grid),
+        "p10Kw": hourly(sum((one.p10_kw for one in offers), np.zeros(grid.slots)), grid),
+        "p90Kw": hourly(sum((one.p90_kw for one in offers), np.zeros(grid.slots)), grid),
+        "firmKw": hourly(sum((one.firm_kw for one in offers), np.zeros(grid.slots)), grid),
+    }
+    first = grid.start_utc.replace(minute=0, second=0, microsecond=0)
+    count = min(MOST_HOURS, min(len(values) for values in rows.values()))
+    return [
+        {
+            "start": instant(first + timedelta(seconds=hour * S_PER_H)),
+            **{name: round(max(0.0, float(values[hour])), KW_DIGITS) for name, values in rows.items()},
+        }
+        for hour in range(count)
+    ]
+
+
+def hourly(values_kw: FloatArray, grid: TimeGrid) -> FloatArray:
+    """Means over clock hours; the first and the last may hold fewer slots. NaN (not known) counts as nothing offered."""
+    offset = int((grid.start_utc - grid.start_utc.replace(minute=0, second=0, microsecond=0)).total_seconds()) // grid.slot_s
+    hour = (np.arange(grid.slots) + offset) // max(1, int(S_PER_H) // grid.slot_s)
+    known = np.nan_to_num(np.asarray(values_kw, dtype=np.float64))
+    sums = np.bincount(hour, weights=known)
+    means: FloatArray = sums / np.bincount(hour)
+    return means

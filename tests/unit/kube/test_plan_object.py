@@ -1,0 +1,57 @@
+"""The DispatchPlan object that a decision becomes: it must be one that its own schema takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_world import ACTING, NOW, queued, small_site, snapshot
+
+from scheduler.adapters.kubernetes.plan_object import hourly, plan_object, plan_status, terms
+from scheduler.config.kinds import DispatchPlan
+from scheduler.domain.decision import Decision
+from scheduler.domain.time import TimeGrid, utc
+from scheduler.loop.decide import decide
+
+
+@pytest.fixture(scope="module")
+def decision() -> Decision:
+    """A decision with two jobs that wait and a heat customer."""
+    site = small_site()
+    return decide(site, snapshot([queued("a"), queued("b", gpus=16)], site=site), ACTING)
+
+
+def test_its_own_schema_takes_it(decision: Decision) -> None:
+    made = plan_object("site", decision, ACTING, {"electricity": 12.345, "heat_revenue": -4.0})
+    read = DispatchPlan.model_validate(made)
+    assert read.spec.policy_ref == "site"
+    assert read.status is not None
+    assert read.status.plan_id == decision.plan.plan_id
+    assert (read.status.held or 0) + (read.status.started or 0) >= 2
+    assert [(one.term, one.eur) for one in read.status.baseline] == [("electricity", 12.35), ("heat-revenue", -4.0)]
+
+
+def test_heat_by_hour_adds_up_to_what_is_offered(decision: Decision) -> None:
+    status = plan_status(decision, ACTING, {})
+    (plug,) = status["heat"]
+    offer = decision.offers[0]
+    # The horizon begins on the hour and ends on one, so hourly means times an hour are all the energy of the slots.
+    energy_kwh = float(offer.p50_kw.sum()) * offer.grid.slot_h
+    assert sum(hour["p50Kw"] for hour in plug["hours"]) == pytest.approx(energy_kwh, abs=0.05 * len(plug["hours"]))
+    assert plug["hours"][0]["start"] == "2026-01-14T10:00:00Z"
+
+
+def test_a_horizon_that_begins_between_hours_has_a_first_hour_of_fewer_slots() -> None:
+    grid = TimeGrid(start_utc=utc("2026-01-14T10:30Z"), slot_s=900, slots=7)
+    # 10:30 and 10:45 are 10 o'clock: (1 + 3) / 2; then four slots of 11 o'clock, one of 12 o'clock that is not known.
+    assert hourly(np.array([1.0, 3.0, 4.0, 4.0, 4.0, 8.0, np.nan]), grid) == pytest.approx([2.0, 5.0, 0.0])
+
+
+def test_a_decision_without_offers_tells_no_heat(decision: Decision) -> None:
+    assert plan_status(replace(decision, offers=()), ACTING, {})["heat"] == []
+    assert plan_status(decision, ACTING, {})["madeAt"] == NOW.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_terms_are_cents_the_largest_first() -> None:
+    assert terms({"a": 0.001, "b_c": -7.129, "d": 3.0}) == [{"term": "b-c", "eur": -7.13}, {"term": "d", "eur": 3.0}]
