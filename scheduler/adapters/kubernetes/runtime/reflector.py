@@ -1,0 +1,214 @@
+"""Keeps one store true: list by pages, watch from there, and list anew whenever there is doubt."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from scheduler.adapters.clock import MonotonicClock
+from scheduler.adapters.kubernetes.runtime.backoff import Backoff, Uniform
+from scheduler.adapters.kubernetes.runtime.client import ALL, PAGE_SIZE, KubeClient, Selection, Watch, WatchEvent
+from scheduler.adapters.kubernetes.runtime.errors import ApiError, Gone, NotFound, TooManyRequests, Unreachable
+from scheduler.adapters.kubernetes.runtime.frozen import Obj, version_of
+from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
+from scheduler.adapters.kubernetes.runtime.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReflectorOptions:
+    """How patient a reflector is.
+
+    `silence_s`: a watch without a byte for this long is dead (an API server sends a bookmark about every minute).
+    `missing_s`: a kind that has been "not found" for this long is not installed (any more) and its store is emptied; a
+    starting API server says 404 of custom kinds for a moment.
+    """
+
+    page_size: int = PAGE_SIZE
+    watch_s: float = 300.0
+    silence_s: float = 90.0
+    missing_s: float = 30.0
+    shortest_watch_s: float = 1.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Reflector:
+    """One thread per kind. Level-triggered: the store is right in the end, whatever was missed on the way."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        store: Store,
+        clock: MonotonicClock,
+        uniform: Uniform,
+        *,
+        selection: Selection = ALL,
+        options: ReflectorOptions | None = None,
+    ) -> None:
+        """Reflect the selected objects of `store.kind`; time and chance are injected."""
+        self.store = store
+        self._client = client
+        self._clock = clock
+        self._uniform = uniform
+        self._selection = selection
+        self._options = options or ReflectorOptions()
+        self._tell = Teller("runtime.reflector")
+        self._episode = Episode(self._tell, f"reflecting {store.kind.plural}")
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._watch: Watch | None = None
+        self._version = ""
+        self._missing_since_s: float | None = None
+        self._last_event_s = self._last_turn_s = clock.monotonic_s()
+        self.relists = 0
+
+    # What others ask.
+
+    @property
+    def name(self) -> str:
+        """Plural of the kind."""
+        return self.store.kind.plural
+
+    @property
+    def missing(self) -> bool:
+        """True while the API server does not know the kind."""
+        return self._missing_since_s is not None
+
+    def age_of_last_event_s(self) -> float:
+        """Seconds since the API server last told us anything, a bookmark included: how old our picture may be."""
+        return self._clock.monotonic_s() - self._last_event_s
+
+    def age_of_last_turn_s(self) -> float:
+        """Seconds since this thread last did anything, a failed try included: whether it lives."""
+        return self._clock.monotonic_s() - self._last_turn_s
+
+    # Life.
+
+    def start(self) -> None:
+        """Begin in a thread of its own.
+
+        Raises:
+            RuntimeError: when it has been started before.
+        """
+        if self._thread is not None:
+            raise RuntimeError(f"reflector of {self.name} was started before")
+        self._thread = threading.Thread(target=self.run, name=f"reflect-{self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the thread, also while it waits for the next byte."""
+        self._stopping.set()
+        watch = self._watch
+        if watch is not None:
+            watch.stop()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def run(self) -> None:
+        """List and watch until stopped; no exception ends it."""
+        while not self._stopping.is_set():
+            self._stopping.wait(self.turn())
+
+    def turn(self) -> float:
+        """List if there is doubt, then watch once; returns how many seconds to wait before the next turn."""
+        try:
+            if not self._version:
+                self._list()
+            self._watch_once()
+        except ApiError as error:
+            return self._failed(error)
+        except Exception as error:  # a bug in a listener or a trim must not silence a kind for ever
+            self._tell.error("reflector fault", fault=error, kind=self.name)
+            return self._failed(error)
+        self._turned()
+        self._episode.worked(kind=self.name)
+        return 0.0
+
+    def _list(self) -> None:
+        """Read the whole list and swap it in; a list that outlives its version is read again in one piece."""
+        try:
+            version, objects = self._read_list(self._options.page_size)
+        except Gone:
+            version, objects = self._read_list(0)
+        self.store.replace(objects)
+        self._version = version
+        self._missing_since_s = None
+        self.relists += 1
+        self._heard()
+        self._tell.debug("listed", kind=self.name, objects=len(objects), version=version)
+
+    def _read_list(self, page_size: int) -> tuple[str, list[Obj]]:
+        objects: list[Obj] = []
+        version = ""
+        for page in self._client.pages(self.store.kind, self._selection, page_size):
+            objects += [self.store.frozen(item) for item in page.items]
+            version = page.resource_version
+            self._heard()
+        if not version:
+            raise Unreachable(f"list of {self.name}: no resourceVersion in the answer")
+        return version, objects
+
+    def _watch_once(self) -> None:
+        """Follow one watch to its end.
+
+        Raises:
+            Unreachable: when it ends at once and empty: something between us and the server cuts watches off.
+        """
+        began_s = self._clock.monotonic_s()
+        # Spread over +-20 % so that the watches of all kinds and replicas do not end together.
+        watch_s = self._options.watch_s * (0.8 + 0.4 * self._uniform())
+        watch = self._client.watch(
+            self.store.kind, self._version, self._selection, timeout_s=watch_s, silence_s=self._options.silence_s
+        )
+        self._watch = watch
+        events = 0
+        try:
+            if self._stopping.is_set():
+                watch.stop()
+            for event in watch:
+                self._take(event)
+                events += 1
+        finally:
+            self._watch = None
+        if self._stopping.is_set() or events:
+            return
+        if self._clock.monotonic_s() - began_s < self._options.shortest_watch_s:
+            raise Unreachable(f"watch of {self.name}: ended at once")
+
+    def _take(self, event: WatchEvent) -> None:
+        version = version_of(event.object)
+        if event.type == "BOOKMARK":
+            pass
+        elif event.type == "DELETED":
+            self.store.remove(self.store.frozen(event.object))
+        else:
+            self.store.put(self.store.frozen(event.object))
+        self._version = version or self._version
+        self._heard()
+        self._episode.worked(kind=self.name)
+
+    def _heard(self) -> None:
+        self._last_event_s = self._clock.monotonic_s()
+        self._turned()
+
+    def _turned(self) -> None:
+        self._last_turn_s = self._clock.monotonic_s()
+
+    def _failed(self, error: Exception) -> float:
+        """Doubt: the next turn lists anew. Returns how long to wait before it."""
+        self._version = ""
+        self._turned()
+        if isinstance(error, NotFound):
+            self._not_installed()
+        failures = self._episode.failed(error, kind=self.name)
+        wait_s = self._options.backoff.wait_s(failures, self._uniform)
+        asked_s = error.after_s if isinstance(error, TooManyRequests) else 0.0
+        return max(wait_s, asked_s)
+
+    def _not_installed(self) -> None:
+        """A kind that stays unknown has no objects: classes and policies that are gone must not go on ruling."""
+        now_s = self._clock.monotonic_s()
+        if self._missing_since_s is None:
+            self._missing_since_s = now_s
+        if now_s - self._missing_since_s >= self._options.missing_s and (self.store.count() or not self.store.synced):
+            self._tell.warning("kind is not installed", kind=self.name)
+            self.store.replace(())
