@@ -1,17 +1,23 @@
-"""Write what the kinds generate (CRDs, JSON Schemas, reference page), or say with `--check` which files are stale."""
+"""Write what the code generates (CRDs, JSON Schemas, reference pages), or say with `--check` which files are stale."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scheduler.config.schemas import generated  # noqa: E402 - the script runs from a checkout, installed or not
+from scheduler.adapters.metrics.page import metrics_page  # noqa: E402 - the script runs from a checkout, installed or not
+from scheduler.config.schemas import generated as from_kinds  # noqa: E402 - as above
 
 OWNED = ("manifests/crds/*.yaml", "manifests/schemas/*.json")
+
+
+def generated() -> dict[PurePath, str]:
+    """Every generated file by its path in the repository."""
+    return {**from_kinds(), **metrics_page()}
 
 
 def stale(root: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""What Prometheus reads: a catalogue of metrics, the registry that holds them and the page that explains them."""
