@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from scheduler.domain.action import Action, Outcome
 from scheduler.domain.decision import Decision, PlantSetpoint
 from scheduler.domain.ledger import CycleEntry, LedgerEntry
+from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.plan import Offer, Plan
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
@@ -68,4 +69,52 @@ class Ledger(Protocol):
 
     async def entries(self, plug_id: str, start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
         """Latest revision of each slot in [start, end), in time order."""
+        ...
+
+
+class HistoryStore(Protocol):
+    """Keeps the measured past over restarts: what forecasts are made of."""
+
+    async def append(self, past: Past, memos: Mapping[str, str] | None = None) -> int:
+        """Append slots and ended jobs that are not there yet, and replace memos, all in one transaction.
+
+        A slot that is not known (NaN) is not written. One that is there stays, unless the series carries a later `issued_utc`:
+        then its source has revised it. Returns how many slots and jobs were written.
+        """
+        ...
+
+    async def past(self, since_utc: datetime, *, max_ended: int = 3000) -> Past:
+        """Slots from `since_utc` on, each series from its first known slot to its last, and jobs that ended since then.
+
+        Of more than `max_ended` jobs the latest.
+        """
+        ...
+
+    async def memo(self, name: str) -> str | None:
+        """A text that was kept with an `append`; None when there is none."""
+        ...
+
+    async def prune(self, before_utc: datetime) -> int:
+        """Forget slots and ended jobs before an instant; returns how many. Memos stay."""
+        ...
+
+
+class SeriesSource(Protocol):
+    """One source of prices, carbon, weather or heat demand. Whoever polls it waits; whoever reads it never does."""
+
+    @property
+    def name(self) -> str:
+        """What its owner calls it."""
+        ...
+
+    async def poll(self, now_utc: datetime) -> None:
+        """Ask the source; a failure becomes `trouble` and is never raised."""
+        ...
+
+    def readings(self, now_utc: datetime) -> tuple[SourceReading, ...]:
+        """What is known of it now, at once: at most one reading per quantity."""
+        ...
+
+    def trouble(self) -> str:
+        """Why the last poll brought nothing new or less than it should; empty when it went well."""
         ...

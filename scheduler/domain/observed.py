@@ -1,0 +1,63 @@
+"""What is kept of the past so that forecasts can be made after a restart, and what outside sources say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from scheduler.domain.snapshot import FinishedJob
+from scheduler.domain.time import Series
+from scheduler.units import S_PER_MIN
+
+# The past is kept in quarter hours, whatever slots a plan has; each begins on the quarter hour in UTC.
+QUARTER_S = int(15 * S_PER_MIN)
+
+# What a series can be about; one that exists per pool, plug, offtake or class is followed by its name: "it_kw hall-a".
+PRICE, CARBON, OUTDOOR = "price", "carbon", "outdoor"
+HEAT_DEMAND, PLANT_FORECAST = "heat_demand", "plant_forecast"
+IT_KW, CAPTURED_KW, DELIVERED_KW = "it_kw", "captured_kw", "delivered_kw"
+INSULATED_GPUS, ARRIVED_GPU_H = "insulated_gpus", "arrived_gpu_h"
+
+
+def key_of(quantity: str, name: str = "") -> str:
+    """Key of a series: its quantity, and whose it is."""
+    return f"{quantity} {name}" if name else quantity
+
+
+def name_of(quantity: str, key: str) -> str | None:
+    """Whose series of `quantity` a key names ("" for everybody's); None when it is about something else."""
+    about, _, name = key.partition(" ")
+    return name if about == quantity else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedJob:
+    """A job that has ended, once per uid; `workload` is what its owner calls jobs of this kind."""
+
+    job_uid: str
+    ended_utc: datetime
+    workload: str
+    finished: FinishedJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Past:
+    """What was observed: series by key on quarter hours (NaN: not known) and ended jobs in order of ending."""
+
+    series: dict[str, Series] = field(default_factory=dict)
+    ended: tuple[EndedJob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SourceReading:
+    """What a source said about one quantity, last.
+
+    issued_utc: when the source made it, None when it does not say. fetched_utc: when it was last there and good. source: who
+    said it, by the name its owner gave it.
+    """
+
+    quantity: str
+    series: Series
+    issued_utc: datetime | None
+    fetched_utc: datetime
+    source: str
