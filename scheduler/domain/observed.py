@@ -18,6 +18,19 @@ HEAT_DEMAND, PLANT_FORECAST = "heat_demand", "plant_forecast"
 IT_KW, CAPTURED_KW, DELIVERED_KW = "it_kw", "captured_kw", "delivered_kw"
 INSULATED_GPUS, ARRIVED_GPU_H = "insulated_gpus", "arrived_gpu_h"
 
+UNITS = {
+    PRICE: "EUR/kWh",
+    CARBON: "g/kWh",
+    OUTDOOR: "degC",
+    HEAT_DEMAND: "kW",
+    PLANT_FORECAST: "kW",
+    IT_KW: "kW",
+    CAPTURED_KW: "kW",
+    DELIVERED_KW: "kW",
+    INSULATED_GPUS: "GPU",
+    ARRIVED_GPU_H: "GPU-h",
+}
+
 
 def key_of(quantity: str, name: str = "") -> str:
     """Key of a series: its quantity, and whose it is."""
@@ -28,6 +41,11 @@ def name_of(quantity: str, key: str) -> str | None:
     """Whose series of `quantity` a key names ("" for everybody's); None when it is about something else."""
     about, _, name = key.partition(" ")
     return name if about == quantity else None
+
+
+def unit_of(key: str) -> str:
+    """Unit of the series of a key; empty for a key that is none of ours."""
+    return UNITS.get(key.partition(" ")[0], "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

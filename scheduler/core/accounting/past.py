@@ -1,0 +1,144 @@
+"""The kept past as a value: new slots are put to it, old ones fall off, and what sources said is written down as it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from scheduler.domain.observed import CARBON, HEAT_DEMAND, OUTDOOR, PRICE, QUARTER_S, EndedJob, Past, SourceReading, name_of
+from scheduler.domain.time import FloatArray, Series, TimeGrid
+
+# Forecasts look back eight weeks; the ninth covers the days before a Monday.
+KEPT = timedelta(days=63)
+# Learned durations look at so many ended jobs.
+MAX_ENDED = 3000
+# What a source says of the past is worth keeping: it may only ever tell the last days.
+TOLD_QUANTITIES = (PRICE, CARBON, OUTDOOR, HEAT_DEMAND)
+
+
+def extended(past: Past, more: Past, *, since_utc: datetime, max_ended: int = MAX_ENDED) -> Past:
+    """The past with new slots and ended jobs, without what is before `since_utc`.
+
+    A known slot stays, unless the new series was issued later than the old one; a job that is there stays.
+    """
+    series = dict(past.series)
+    for key, new in more.series.items():
+        old = series.get(key)
+        series[key] = new if old is None else merged(old, new)
+    kept = {key: since(one, since_utc) for key, one in series.items()}
+    return Past(
+        series={key: one for key, one in kept.items() if one.grid.slots},
+        ended=with_ended(past.ended, more.ended, since_utc, max_ended),
+    )
+
+
+def with_ended(old: Iterable[EndedJob], new: Iterable[EndedJob], since_utc: datetime, max_ended: int) -> tuple[EndedJob, ...]:
+    """Ended jobs, once each, in order of ending, the latest `max_ended` of them."""
+    first: dict[str, EndedJob] = {}
+    for job in (*old, *new):
+        if job.ended_utc >= since_utc:
+            first.setdefault(job.job_uid, job)
+    return tuple(sorted(first.values(), key=lambda job: (job.ended_utc, job.job_uid)))[-max_ended:]
+
+
+def is_revision(new: Series, old: Series) -> bool:
+    """True when a source has issued `new` after `old`."""
+    return new.issued_utc is not None and (old.issued_utc is None or new.issued_utc > old.issued_utc)
+
+
+def merged(old: Series, new: Series) -> Series:
+    """Both on one grid: `old` where it is known, unless `new` revises it, else `new`; equal slots, aligned starts.
+
+    Raises:
+        ValueError: when the grids do not fit together.
+    """
+    slot_s = old.grid.slot_s
+    shift_s = (new.grid.start_utc - old.grid.start_utc).total_seconds()
+    if new.grid.slot_s != slot_s or shift_s % slot_s:
+        raise ValueError(f"{old.source!r} and {new.source!r} lie on different grids")
+    start_utc = min(old.grid.start_utc, new.grid.start_utc)
+    stop_utc = max(old.grid.end_utc, new.grid.end_utc)
+    grid = TimeGrid(start_utc=start_utc, slot_s=slot_s, slots=int((stop_utc - start_utc).total_seconds()) // slot_s)
+    revised = is_revision(new, old)
+    under, over = (old, new) if revised else (new, old)
+    values = laid(under, grid)
+    top = laid(over, grid)
+    known = np.isfinite(top)
+    values[known] = top[known]
+    return Series(
+        grid=grid, values=values, unit=old.unit, source=over.source, issued_utc=new.issued_utc if revised else old.issued_utc
+    )
+
+
+def laid(series: Series, grid: TimeGrid) -> FloatArray:
+    """Values of a series on a grid that contains its own, NaN elsewhere, (grid.slots,)."""
+    values = np.full(grid.slots, np.nan)
+    first = grid.slot_of(series.grid.start_utc)
+    values[first : first + series.grid.slots] = series.values
+    return values
+
+
+def since(series: Series, since_utc: datetime) -> Series:
+    """The slots of a series from `since_utc` on; the series itself when it has no others."""
+    grid = series.grid
+    first = min(grid.slots, max(0, -((grid.start_utc - since_utc) // timedelta(seconds=grid.slot_s))))
+    return series if first <= 0 else part(series, first, grid.slots)
+
+
+def until(series: Series, until_utc: datetime) -> Series:
+    """The slots of a series that have ended by `until_utc`."""
+    stop = max(0, min(series.grid.slots, series.grid.slot_of(until_utc)))
+    return series if stop == series.grid.slots else part(series, 0, stop)
+
+
+def part(series: Series, first: int, stop: int) -> Series:
+    """Slots [first, stop) of a series; a copy, so that nobody keeps a long array alive for a short piece of it."""
+    grid = TimeGrid(start_utc=series.grid.time_of(first), slot_s=series.grid.slot_s, slots=stop - first)
+    values = series.values[first:stop].copy()
+    return Series(grid=grid, values=values, unit=series.unit, source=series.source, issued_utc=series.issued_utc)
+
+
+def on_quarters(series: Series) -> Series:
+    """A series in quarter hours that begin on the quarter: coarser slots are step-constant, finer ones give their mean.
+
+    A quarter with an unknown finer slot is not known; parts of a quarter at the ends are left out.
+    """
+    grid = series.grid
+    start_s, step_s = int(grid.start_utc.timestamp()), grid.slot_s
+    if step_s == QUARTER_S and start_s % QUARTER_S == 0:
+        return series
+    first, stop = -(-start_s // QUARTER_S), (start_s + grid.slots * step_s) // QUARTER_S
+    quarters = TimeGrid(
+        start_utc=datetime.fromtimestamp(first * QUARTER_S, tz=UTC), slot_s=QUARTER_S, slots=max(0, stop - first)
+    )
+    if step_s >= QUARTER_S:
+        values = series.values[((first + np.arange(quarters.slots)) * QUARTER_S - start_s) // step_s]
+    else:
+        values = _means(series, first, quarters.slots)
+    return Series(grid=quarters, values=values, unit=series.unit, source=series.source, issued_utc=series.issued_utc)
+
+
+def _means(series: Series, first: int, count: int) -> FloatArray:
+    """Means of finer slots by quarter, weighted by the time they share with it, (count,)."""
+    start_s, step_s = int(series.grid.start_utc.timestamp()), series.grid.slot_s
+    edges_s = start_s + np.arange(series.grid.slots + 1, dtype=np.int64) * step_s
+    known = np.isfinite(series.values)
+    whole = np.concatenate([[0.0], np.cumsum(np.where(known, series.values, 0.0) * step_s)])
+    sure_s = np.concatenate([[0.0], np.cumsum(known * float(step_s))])
+    bounds_s = (first + np.arange(count + 1, dtype=np.int64)) * QUARTER_S
+    total = np.diff(np.interp(bounds_s, edges_s, whole))
+    covered_s = np.diff(np.interp(bounds_s, edges_s, sure_s))
+    return np.where(covered_s >= QUARTER_S - 1e-6, total / QUARTER_S, np.nan)
+
+
+def told_past(readings: Iterable[SourceReading], now_utc: datetime, *, since_utc: datetime) -> Past:
+    """What sources say of the time from `since_utc` to now, as slots to keep."""
+    found: dict[str, Series] = {}
+    for reading in readings:
+        if any(name_of(quantity, reading.quantity) is not None for quantity in TOLD_QUANTITIES):
+            one = since(until(on_quarters(reading.series), now_utc), since_utc)
+            if one.grid.slots:
+                found[reading.quantity] = one
+    return Past(series=found)
