@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_files import REFERENCE, START, jobs_csv, run, scenario_folder, series_csv, stamp
+from typer.testing import Result
 
 AT = stamp(START + timedelta(hours=12))
 
@@ -119,3 +120,41 @@ def test_a_season_of_the_policy_holds_for_the_plans_of_its_days(tmp_path: Path) 
     # The plan is of 12 January: a day in June changes nothing, compute-first on that day asks for another plan.
     assert digests["06-01"] == digests["none"]
     assert digests["01-12"] != digests["none"]
+
+
+def test_a_recorded_cycle_is_decided_again_from_its_own_input(tiny: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "cycle.json.gz"
+    first = run("plan", "--scenario", tiny, "--at", AT, "--record", kept, "--json", tmp_path / "a.json")
+    assert first.exit_code == 0, first.output
+    again = run("plan", "--snapshot", kept, "--json", tmp_path / "b.json")
+    assert again.exit_code == 0, again.output
+    assert "the very plan that was recorded" in again.output
+    one, other = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    for report in (one, other):
+        report["report"].pop("stage_s", None)
+    assert one == other
+
+
+def test_a_cycle_that_gives_another_plan_says_so(tiny: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "cycle.json"
+    assert run("plan", "--scenario", tiny, "--at", AT, "--record", kept).exit_code == 0
+    document = json.loads(kept.read_text())
+    document["plan_digest"] = "0" * 64
+    kept.write_text(json.dumps(document))
+    again = run("plan", "--snapshot", kept)
+    assert again.exit_code == 0
+    assert "NOT the plan that was recorded" in again.output
+
+
+def test_what_is_no_recorded_cycle_is_refused(tiny: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"format": "something"}')
+    assert_refused(run("plan", "--snapshot", other), "not a recorded cycle", "other.json")
+    assert_refused(run("plan", "--snapshot", tmp_path / "none.json"), "cannot be read", "none.json")
+    assert_refused(run("plan", "--snapshot", other, "--scenario", tiny), "--snapshot has all its input in it")
+
+
+def assert_refused(done: Result, *words: str) -> None:
+    """Exit code 2 and a line that says what and where."""
+    assert done.exit_code == 2
+    assert all(word in done.output for word in words), done.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import keyword
 import math
 from dataclasses import replace
 from datetime import timedelta
@@ -14,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import ACTING, NOW, history, queued, running, small_site, snapshot
 
-from scheduler.adapters.record.codec import Unreadable, decode, encode
+from scheduler.adapters.record.codec import CLASS, Unreadable, decode, encode
+from scheduler.config.reference import reference_site
 from scheduler.domain.action import Action, Applied, Failed, HoldJob, Outcome, ReleaseCap, SetCap, StartJob, StopJob, Superseded
+from scheduler.domain.contract import TariffKind
 from scheduler.domain.job import JobState
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
@@ -122,10 +125,21 @@ def test_whole_inputs_come_back() -> None:
         (Settings, {"mode": "Sometimes"}),
         (Settings, {"lease_s": "soon"}),
         (Settings, {"lease_s": True}),
-        (Bag, {"outcomes": [{"kind": "Nothing"}], "pairs": [], "by_name": {}}),
+        (Bag, {"outcomes": [{"class": "Nothing"}], "pairs": [], "by_name": {}}),
         (Bag, {"outcomes": {}, "pairs": [], "by_name": {}}),
     ],
 )
 def test_what_does_not_fit_is_refused(hint: type, value: object) -> None:
     with pytest.raises(Unreadable):
         decode(hint, value)
+
+
+def test_the_reference_site_comes_back_with_every_choice_it_makes() -> None:
+    """Its tariff, heat pump and electricity are other kinds than the defaults; a tag once hid fields called `kind`."""
+    site = reference_site(gpus=256, gpus_per_node=8, heat_peak_kw=100.0, time_zone="Europe/Copenhagen")
+    assert site.offtakes[0].tariff.kind is TariffKind.TEMPERATURE_INDEXED
+    assert through_json(Site, site) == site
+
+
+def test_no_field_can_be_mistaken_for_the_tag_of_a_class() -> None:
+    assert CLASS in keyword.kwlist

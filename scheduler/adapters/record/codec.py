@@ -2,7 +2,7 @@
 
 Floats keep every bit (JSON writes the shortest text that reads back equal); NaN and the infinities are the strings "nan",
 "inf" and "-inf", in arrays NaN is null. Instants are ISO 8601 in UTC. Where a field may hold one of several dataclasses,
-the value carries its class name under "kind".
+the value carries its class name under "class".
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 
 T = TypeVar("T")
 Json = Any
-KIND = "kind"
+# No field of a dataclass can be called so.
+CLASS = "class"
 
 
 class Unreadable(ValueError):
@@ -124,26 +125,26 @@ def _dataclass(cls: type) -> Coder:
         return {name: encode(hint, getattr(value, name)) for name, hint in hints.items()}
 
     def read(value: Json) -> Any:
-        unknown = value.keys() - hints.keys() - {KIND}
+        unknown = value.keys() - hints.keys() - {CLASS}
         if unknown:
             raise KeyError(f"unknown {', '.join(sorted(unknown))}")
-        return cls(**{name: decode(hints[name], part) for name, part in value.items() if name != KIND})
+        return cls(**{name: decode(hints[name], part) for name, part in value.items() if name != CLASS})
 
     return write, read
 
 
 def _union(options: tuple[Any, ...]) -> Coder:
-    """None or a value; of several dataclasses the one that "kind" names."""
+    """None or a value; of several dataclasses the one that "class" names."""
     some = [option for option in options if option is not type(None)]
     if len(some) == 1:
         write, read = _coder(some[0])
         return write, lambda value: None if value is None else read(value)
     by_name = {option.__name__: option for option in some}
 
-    def read_kind(value: Json) -> Any:
-        return None if value is None else decode(by_name[value[KIND]], value)
+    def read_class(value: Json) -> Any:
+        return None if value is None else decode(by_name[value[CLASS]], value)
 
-    return (lambda value: {KIND: type(value).__name__, **encode(type(value), value)}), read_kind
+    return (lambda value: {CLASS: type(value).__name__, **encode(type(value), value)}), read_class
 
 
 def _tuple(parts: tuple[Any, ...]) -> Coder:

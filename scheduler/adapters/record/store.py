@@ -19,7 +19,7 @@ from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.decide import decide
 
 FORMAT = "heat-dispatch/cycle"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

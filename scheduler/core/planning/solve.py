@@ -375,5 +375,8 @@ def _feed(state: hashlib._Hash, value: object) -> None:
         state.update(f"({len(value)}".encode())
         for item in value:
             _feed(state, item)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        # A whole number that somebody wrote without a point is the same number.
+        state.update(f"number:{float(value)!r};".encode())
     else:
         state.update(f"{type(value).__name__}:{value!r};".encode())

@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from scheduler.adapters.record.digest import plan_digest
+from scheduler.adapters.record.store import StoredCycle, read_cycle, stored, write_cycle
 from scheduler.core.forecast.outlook import outlook
 from scheduler.core.planning.problem import build_problem, plan_grid
-from scheduler.domain.decision import Decision
+from scheduler.domain.decision import CycleRecord, Decision
+from scheduler.domain.errors import Misconfigured
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import Mode, Settings
 from scheduler.domain.site import Site
@@ -34,6 +38,7 @@ from scheduler.entrypoints.options import (
     Start,
     TimeZone,
 )
+from scheduler.loop.cycle import cycle_entry
 from scheduler.loop.decide import decide
 from scheduler.simulate.standing import standing
 from scheduler.units import s_from_h
@@ -49,6 +54,10 @@ The cluster is taken to have run EASY backfill until `--at`; flexible jobs of th
 **Example**
 
     heat-dispatch plan --scenario weeks/winter --at 2026-01-14T10:00Z --html plan.html --json plan.json
+
+**A cycle that was recorded**, by an operator or with `--record`, is decided again from its own input:
+
+    heat-dispatch plan --snapshot cycle-20260114T100000Z.json.gz
 """
 
 
@@ -66,6 +75,12 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
     time_zone: TimeZone = None,
     at: Annotated[str | None, typer.Option(metavar="UTC", help="Instant of the plan [default: the scenario's start].")] = None,
     undecided_hours: Annotated[float, typer.Option(min=0.0, max=168.0, help="Flexible jobs this young still wait.")] = 12.0,
+    snapshot: Annotated[
+        Path | None, typer.Option("--snapshot", metavar="FILE", help="Decide a recorded cycle again, instead of a scenario.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Record the cycle for --snapshot (.json or .json.gz).")
+    ] = None,
     json_file: JsonFile = None,
     html: HtmlFile = None,
 ) -> None:
@@ -74,24 +89,50 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
         site=site, series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus,
         heat_peak_kw=heat_peak_kw, time_zone=time_zone,
     )  # fmt: skip
-    given = read_given(scenario, parts)
-    at_utc = given.scenario.start_utc if at is None else instant(at, "--at")
-    report = plan_of(given, at_utc, undecided_hours)
     console = talk(json_file)
+    if snapshot is not None:
+        if scenario is not None or parts.given or at is not None:
+            raise Misconfigured("--snapshot has all its input in it", where="options", expected="--snapshot alone")
+        cycle, same = replayed(snapshot)
+        console.print(SAME if same else DIFFERENT, markup=False)
+    else:
+        given = read_given(scenario, parts)
+        cycle = decided(given, given.scenario.start_utc if at is None else instant(at, "--at"), undecided_hours)
+    report = described(cycle.site, cycle.snapshot, cycle.settings, cycle.decision)
     show(report, console)
     write_json(json_file, report)
     if html is not None:
         write_text(html, plan_page(report))
+    if record is not None:
+        write_cycle(record, cycle)
 
 
-def plan_of(given: Given, at_utc: datetime, undecided_h: float) -> dict[str, Any]:
-    """Plan a scenario at an instant, as if it were to be carried out; the plan as plain numbers."""
+SAME = "Decided again: the very plan that was recorded."
+DIFFERENT = "Decided again: NOT the plan that was recorded; another version, or a solve that its clock ended."
+
+
+def replayed(path: Path) -> tuple[StoredCycle, bool]:
+    """A recorded cycle with its decision made anew, and whether its plan is the recorded one.
+
+    Raises:
+        Misconfigured: when the file is no recorded cycle.
+    """
+    before = read_cycle(path)
+    decision = decide(before.site, before.snapshot, before.settings, last=before.last, clock_s=time.perf_counter)
+    digest = plan_digest(decision.plan)
+    return replace(before, decision=decision, plan_digest=digest), digest == before.plan_digest
+
+
+def decided(given: Given, at_utc: datetime, undecided_h: float) -> StoredCycle:
+    """Plan a scenario at an instant, as if it were to be carried out."""
     scenario = given.scenario
-    snapshot = standing(scenario, at_utc, undecided_s=s_from_h(undecided_h)).snapshot()
-    in_force = given.settings.in_force(snapshot.observed_utc, scenario.site.time_zone)
+    seen = standing(scenario, at_utc, undecided_s=s_from_h(undecided_h)).snapshot()
+    in_force = given.settings.in_force(seen.observed_utc, scenario.site.time_zone)
     settings = replace(in_force, mode=Mode.DISPATCH)
-    decision = decide(scenario.site, snapshot, settings, clock_s=time.perf_counter)
-    return described(scenario.site, snapshot, settings, decision)
+    decision = decide(scenario.site, seen, settings, clock_s=time.perf_counter)
+    entry = cycle_entry(seen, decision)
+    cycle = CycleRecord(snapshot=seen, decision=decision, outcomes=(), receipts=(), entry=entry)
+    return stored(scenario.site, settings, None, cycle)
 
 
 def described(site: Site, snapshot: Snapshot, settings: Settings, decision: Decision) -> dict[str, Any]:

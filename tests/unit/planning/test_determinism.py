@@ -158,3 +158,9 @@ def test_the_same_cycle_is_the_same_file(recorded: tuple[Path, Decision], tmp_pa
 def test_a_recorded_cycle_replays_in_a_new_process(recorded: tuple[Path, Decision], cpus: int) -> None:
     path, decision = recorded
     assert in_new_process(REPLAY, str(path), cpus) == [decision.plan.plan_id, plan_digest(decision.plan)]
+
+
+def test_a_number_without_a_point_is_the_same_number() -> None:
+    problem = instance(FEW_JOBS, 3)
+    assert digest_of(replace(problem, peak_kw=40)) == digest_of(replace(problem, peak_kw=40.0))
+    assert digest_of(replace(problem, peak_kw=40)) != digest_of(replace(problem, peak_kw=41))
