@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from scheduler.adapters.kubernetes.marks import (
     DISPATCH,
     ENABLED,
     GATE,
+    HeldBy,
     Marks,
     Problem,
     Wishes,
@@ -119,16 +120,17 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         around: classes, pools and what else is there.
 
     Returns:
-        The view, or None for a job that asks for no whole GPU.
+        The view, or None for a job without GPUs. One that was held all the same is insulated: it must be let go.
     """
     subject = job or workload
     gangs = (gang_of_job(job),) if job else gangs_of_workload(workload)
     gpus = sum(gang.gpus for gang in gangs)
     created = created_utc(subject)
-    if created is None or (gpus <= 0 and not any(shares_gpus(gang.pod_spec) for gang in gangs)):
-        return None
     lever = _lever(job, workload)
-    marks, wishes = marks_of(workload if lever is Lever.ACTIVE else job), wishes_of(subject)
+    marks, wishes = _marks(job, workload, lever), wishes_of(subject)
+    held = _held(job, workload, lever, marks, wishes)
+    if created is None or not (gpus > 0 or held or any(shares_gpus(gang.pod_spec) for gang in gangs)):
+        return None
     name, flexibility, start_by, problems = _standing(job, workload, gangs, marks, wishes, around)
     took = _taken(job, workload, lever, marks, wishes, around.manager)
     pool_id = _only_pool(gangs, marks, around)
@@ -152,7 +154,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         gangs=gangs,
         marks=marks,
         flexibility=flexibility,
-        held=_held(job, workload, lever, marks, wishes) and not took,
+        held=held and not took,
         owner_took=took,
         opted_in=labels_of(namespace).get(DISPATCH) == ENABLED,
         problems=problems,
@@ -253,6 +255,14 @@ def _lever(job: Obj, workload: Obj) -> Lever:
     return Lever.GATE if GATE in gates_of(job) or not workload else Lever.ACTIVE
 
 
+def _marks(job: Obj, workload: Obj, lever: Lever) -> Marks:
+    """Marks of the object that carries the lever; a Workload's place is known from its Job, which was placed by its gate."""
+    if lever is not Lever.ACTIVE:
+        return marks_of(job)
+    marks = marks_of(workload)
+    return replace(marks, pool_id=marks.pool_id or marks_of(job).pool_id)
+
+
 def _held(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes) -> bool:
     """Whether a hold of ours is in force."""
     if lever is Lever.SUSPEND:
@@ -263,16 +273,21 @@ def _held(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes) -
 
 
 def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, manager: str) -> str:
-    """Why a job is its owner's alone."""
+    """Why a job is its owner's alone. A queued job's marks are on the Job (gate) or on its Workload (active)."""
     if lever is Lever.SUSPEND:
         return owner_took(job, marks, wishes, manager)
+    at_creation = marks_of(job)
+    if HeldBy.OWNER in (marks.held_by, at_creation.held_by):
+        return "its owner took it over"
+    if at_creation.held and GATE not in gates_of(job):
+        return "its owner took our gate away himself"
     if lever is Lever.GATE:
         return ""
-    if [gate for gate in gates_of(job) if gate != GATE]:
-        return "another controller gates it"
-    if workloads.active(workload):
-        return "its owner started it himself" if marks.held else ""
-    return "" if marks.held else "its owner switched it off"
+    if not workloads.active(workload):
+        return "" if marks.held else "its owner switched it off"
+    if marks.held:
+        return "its owner started it himself"
+    return "another controller gates it" if set(gates_of(job)) - {GATE} else ""
 
 
 def _standing(
@@ -316,10 +331,10 @@ def _odd_marks(marks: Marks) -> tuple[Problem, ...]:
 
 
 def _odd_gpus(gangs: tuple[Gang, ...]) -> Problem | None:
-    """Pods that do not have their GPUs to themselves."""
+    """Pods without GPUs, and pods that do not have theirs to themselves."""
     if any(shares_gpus(gang.pod_spec) for gang in gangs):
         return Problem(reason="SharedGpu", text="it asks for slices of GPUs, shared GPUs or devices by claim")
-    return None
+    return None if any(gang.gpus_per_pod for gang in gangs) else Problem(reason="NoGpu", text="its pods ask for no GPU")
 
 
 def _no_pool(gangs: tuple[Gang, ...], marks: Marks, around: Surroundings) -> Problem | None:

@@ -1,0 +1,105 @@
+"""Answers to Kueue's AdmissionCheck, as it wants them: server-side apply of our entry alone, at the version that was seen.
+
+A check that nobody answers keeps its workload waiting for ever. So every workload that has quota is answered: Ready at once,
+with the place if it is ours to give. Pending keeps the quota and is for moments only; longer holds use the gate or `active`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.marks import Problem, write_instant
+from scheduler.adapters.kubernetes.objects import Obj, name_of, namespace_of, parts, text, texts, uid_of, version_of
+from scheduler.adapters.kubernetes.pools import PoolSelector
+from scheduler.adapters.kubernetes.runtime.kinds import WORKLOADS
+from scheduler.adapters.kubernetes.workloads import PENDING, READY, RETRY, check_state, reserved, uses_topology
+from scheduler.adapters.kubernetes.writes import Verb, Write
+
+MAX_MESSAGE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One AdmissionCheck of ours, and the labels that an admitted flavor brings along."""
+
+    name: str
+    flavor_labels: dict[str, str]
+
+
+def waits_for(workload: Obj, check: str) -> bool:
+    """Whether Kueue waits for our answer now: quota is held, and nothing of it is being undone."""
+    return reserved(workload) and text(check_state(workload, check), "state") == PENDING
+
+
+def ready(view: JobView, check: Check, pool: PoolSelector | None, now_utc: datetime) -> Write | None:
+    """Let an admitted-to-be workload start, on a pool where that is ours to say; None when Kueue does not wait for us."""
+    if not waits_for(view.workload, check.name):
+        return None
+    placed = None if pool is None or view.insulated or view.owner_took else _place(view.workload, check, pool)
+    updates = placed if isinstance(placed, list) else []
+    where = f" on {pool.pool_id}" if pool is not None and updates else ""
+    problem = f": {placed.text}" if isinstance(placed, Problem) else ""
+    entry: dict[str, Any] = {"state": READY, "message": f"may start{where}{problem}"}
+    if updates:
+        entry["podSetUpdates"] = updates
+    return _answer(view, check, entry, "Released", now_utc)
+
+
+def pending(view: JobView, check: Check, because: str, now_utc: datetime) -> Write | None:
+    """Say what our answer waits for; None when it has been said."""
+    given = check_state(view.workload, check.name)
+    if not waits_for(view.workload, check.name) or text(given, "message") == because[:MAX_MESSAGE]:
+        return None
+    return _answer(view, check, {"state": PENDING, "message": because[:MAX_MESSAGE]}, "Held", now_utc)
+
+
+def retry(view: JobView, check: Check, because: str, now_utc: datetime) -> Write | None:
+    """Give quota back and queue again at once; None without quota.
+
+    The delay is always written, as zero: Kueue keeps the last delay it was told, and with one it neither stops nor requeues
+    the workload until it has passed.
+    """
+    if not reserved(view.workload):
+        return None
+    entry = {"state": RETRY, "message": because[:MAX_MESSAGE], "requeueAfterSeconds": 0}
+    return _answer(view, check, entry, "Stopped", now_utc)
+
+
+def _place(workload: Obj, check: Check, pool: PoolSelector) -> list[dict[str, Any]] | Problem:
+    """Pod set updates that add the pool's labels: additive only, as a key that is there with another value fails for good."""
+    if uses_topology(workload):
+        return Problem(reason="Topology", text="Kueue places it by topology")
+    updates = []
+    for pod_set in parts(workload, "spec", "podSets"):
+        given = {**texts(pod_set, "template", "spec", "nodeSelector"), **check.flavor_labels}
+        if any(given.get(key, value) != value for key, value in pool.node_labels.items()):
+            return Problem(reason="PoolConflict", text=f"its own node labels contradict pool {pool.pool_id}")
+        selector = {key: value for key, value in pool.node_labels.items() if key not in given}
+        if selector:
+            updates.append({"name": text(pod_set, "name"), "nodeSelector": selector})
+    return updates
+
+
+def _answer(view: JobView, check: Check, entry: dict[str, Any], reason: str, now_utc: datetime) -> Write:
+    """Our entry of the list, the object's version beside it: an answer to an older question is a conflict."""
+    workload = view.workload
+    before = check_state(workload, check.name)
+    same = text(before, "state") == entry["state"]
+    since = text(before, "lastTransitionTime") if same else ""
+    state = {"name": check.name, "lastTransitionTime": since or write_instant(now_utc), **entry}
+    return Write(
+        verb=Verb.APPLY,
+        kind=WORKLOADS,
+        namespace=namespace_of(workload),
+        name=name_of(workload),
+        uid=uid_of(workload),
+        version=version_of(workload),
+        change={"status": {"admissionChecks": [state]}},
+        subresource="status",
+        job_id=view.job_id,
+        reason=reason,
+        text=str(entry["message"]),
+    )
