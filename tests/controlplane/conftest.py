@@ -1,0 +1,78 @@
+"""A real control plane for the tests of this folder: one for all that only use it, one of its own for each that hurts it.
+
+The programs come from the cache that `make controlplane` fills. Where they are not built these tests are skipped, or fail when
+`HEAT_DISPATCH_REQUIRE_CONTROLPLANE` is set, as it is in CI.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import yaml
+from kube_objects import STRANGER
+
+from scheduler.adapters.devcluster import kueue as kueue_beside
+from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
+from scheduler.adapters.devcluster.cluster import DevCluster, Options
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+CRDS = ROOT / "manifests" / "crds"
+REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
+_NUMBERS = count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder run in one worker, so that a session has one shared cluster (with --dist loadgroup)."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("controlplane"))
+
+
+@pytest.fixture(scope="session")
+def toolbox() -> Toolbox:
+    """The built programs."""
+    try:
+        return find()
+    except NotBuilt as error:
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{error} ({REQUIRED} is set)", pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def cluster(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
+    """A cluster with our kinds and two zones of two nodes with eight GPUs; never kill, stop or compact this one."""
+    with DevCluster(toolbox, tmp_path_factory.mktemp("cluster"), Options(users={STRANGER: ()})) as running:
+        running.apply_crds(yaml.safe_load(path.read_text("utf-8")) for path in sorted(CRDS.glob("*.yaml")))
+        for zone in ("a", "b"):
+            running.add_nodes(2, 8, {"zone": zone, "heatdispatch.io/plug": "loop"}, prefix=f"gpu-{zone}")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kueue(cluster: DevCluster) -> DevCluster:
+    """The shared cluster with Kueue beside it."""
+    kueue_beside.start(cluster)
+    return cluster
+
+
+@pytest.fixture
+def own_cluster(toolbox: Toolbox, tmp_path: Path) -> Iterator[DevCluster]:
+    """A cluster of this test alone, without nodes and kinds: kill, stop and compact it."""
+    with DevCluster(toolbox, tmp_path / "cluster", Options(users={STRANGER: ()})) as running:
+        yield running
+
+
+@pytest.fixture
+def namespace(cluster: DevCluster) -> Iterator[str]:
+    """A namespace of this test alone in the shared cluster."""
+    name = f"test-{next(_NUMBERS)}"
+    cluster.admin.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    cluster.admin.delete(f"/api/v1/namespaces/{name}")
