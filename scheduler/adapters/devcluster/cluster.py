@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import signal
 import time
 from base64 import b64encode
@@ -100,6 +101,7 @@ class DevCluster:
             self._start_once()
         except PortTaken:
             self.stop()
+            shutil.rmtree(self.folder / "etcd", ignore_errors=True)
             self._start_once()
 
     def _start_once(self) -> None:

@@ -26,7 +26,7 @@ from scheduler.adapters.devcluster.certificates import Subject, make_authority, 
 from scheduler.adapters.devcluster.client import Object
 from scheduler.adapters.devcluster.cluster import KUEUE, PROBE_S, START_S, DevCluster
 from scheduler.adapters.devcluster.manifests import KUEUE_FILE
-from scheduler.adapters.devcluster.processes import Command, free_ports
+from scheduler.adapters.devcluster.processes import Command, PortTaken, free_ports
 
 NAMESPACE = "kueue-system"
 SERVICE = "kueue-webhook-service"
@@ -53,13 +53,22 @@ class _Ports:
 
 
 def start(cluster: DevCluster, frameworks: Sequence[str] = ("batch/job",)) -> None:
-    """Install and run Kueue, for these kinds of jobs. Returns when its webhook answers.
+    """Install and run Kueue, for these kinds of jobs. Returns when its webhook answers; tries other ports when one was taken.
 
     Raises:
         ProcessDied: when it ends, with the end of its log.
         NotReady: when it does not get ready, with the end of its log.
     """
     begun_s = time.monotonic()
+    try:
+        _start_once(cluster, frameworks)
+    except PortTaken:
+        cluster.kill("kueue")
+        _start_once(cluster, frameworks)
+    cluster.started_s["Kueue"] = time.monotonic() - begun_s
+
+
+def _start_once(cluster: DevCluster, frameworks: Sequence[str]) -> None:
     ports = _Ports(*free_ports(3))
     trust = make_certificates(cluster)
     objects: dict[str, list[Object]] = json.loads((cluster.toolbox.manifests / KUEUE_FILE).read_text(encoding="utf-8"))
@@ -76,7 +85,6 @@ def start(cluster: DevCluster, frameworks: Sequence[str] = ("batch/job",)) -> No
     command = Command(arguments=(program, f"--config={path}", "--zap-log-level=2"), environment=environment)
     cluster.processes.start("kueue", command)
     wait_ready(cluster, ports.health)
-    cluster.started_s["Kueue"] = time.monotonic() - begun_s
 
 
 def make_certificates(cluster: DevCluster) -> str:
