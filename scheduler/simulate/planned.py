@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from scheduler.core.acting.admission import Admission, admit
-from scheduler.core.forecast.outlook import outlook
-from scheduler.core.planning.problem import build_problem, plan_grid, plan_job
-from scheduler.core.planning.work import work_of
+from scheduler.core.acting.newcomer import Counter, Newcomer, counter_for
 from scheduler.domain.action import StartJob
 from scheduler.domain.decision import Decision, PlantSetpoint
 from scheduler.domain.ledger import CycleEntry
-from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Plan, PlanStatus
-from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.settings import Settings
 from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.cycle import Ports, run_cycle
@@ -37,8 +30,7 @@ class Memory:
 
     last: Plan | None = None
     snapshot: Snapshot | None = None
-    problem: PlanProblem | None = None
-    outlook: Outlook | None = None
+    counter: Counter | None = None
     due: set[str] = field(default_factory=set)
     entries: list[CycleEntry] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
@@ -95,12 +87,10 @@ class Planned:
 
     def _make_ready(self, world: World) -> None:
         """Write the plan's problem once more, so that a new job between two cycles is priced without delay."""
-        memory, settings = self.memory, self.settings
-        memory.problem = memory.outlook = None
-        if self.acts and settings.levers.shifting and memory.snapshot is not None and self.plan() is not None:
-            grid = plan_grid(memory.snapshot.observed_utc, settings)
-            memory.outlook = outlook(world.site, memory.snapshot, settings, grid)
-            memory.problem = build_problem(world.site, memory.snapshot, memory.outlook, settings)
+        memory, snapshot = self.memory, self.memory.snapshot
+        memory.counter = None
+        if self.acts and snapshot is not None:
+            memory.counter = counter_for(world.site, snapshot, self.settings, self.plan())
 
     def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
         """Setpoints of the slot that begins now."""
@@ -136,44 +126,26 @@ class PlanGate:
         """Decide a new job; without shifting, a plan or a problem it is released."""
         steering = self.steering
         began = steering.clock_s() if steering.clock_s is not None else 0.0
-        plan = steering.plan()
-        if plan is None or not steering.settings.levers.shifting:
+        counter, world = steering.memory.counter, self.world
+        if counter is None or world is None:
             cluster.release(job)
             return
-        problem, priced = steering.memory.problem, self._priced(cluster, job)
-        if problem is None or priced is None:
+        free = {name: 0.0 if name in cluster.blocked else float(cluster.free(name)) for name in cluster.pools}
+        decided = counter.decide(world.observer.state(job, cluster), cluster.clock.now_utc(), free)
+        if decided is None:
             cluster.release(job)
             return
-        now_slot = problem.grid.slot_of(cluster.clock.now_utc())
-        free = [0.0 if name in cluster.blocked else float(cluster.free(name)) for name in cluster.pools]
-        decided = admit(problem, plan.duals, priced, now_slot=now_slot, free_gpus=np.asarray(free))
-        self._carry_out(cluster, job, priced, decided)
+        self._carry_out(cluster, job, decided)
         if steering.clock_s is not None:
             steering.memory.admission_s.append(steering.clock_s() - began)
 
-    def _priced(self, cluster: VirtualCluster, job: VirtualJob) -> PlanJob | None:
-        """The new job as the plan would see it; None when it cannot be planned."""
-        memory, settings, world = self.steering.memory, self.steering.settings, self.world
-        if memory.outlook is None or memory.problem is None or world is None:
-            return None
-        state = world.observer.state(job, cluster)
-        ahead = memory.outlook
-        work = work_of(world.site, state, ahead.durations, ahead.arrival_draw_w, settings)
-        return None if work is None else plan_job(world.site, work, memory.problem.grid, settings, 0.0)
-
-    def _carry_out(self, cluster: VirtualCluster, job: VirtualJob, priced: PlanJob, decided: Admission) -> None:
+    def _carry_out(self, cluster: VirtualCluster, job: VirtualJob, decided: Newcomer) -> None:
         """Release now, or hold until the hard end; a start inside this cycle is ordered for its slot."""
-        problem = self.steering.memory.problem
-        assert problem is not None
-        point = None if decided.point is None else priced.points[decided.point]
-        cap_w = None if point is None or point.level >= 1.0 else point.cap_w
-        if decided.start_now:
-            cluster.set_cap(job, cap_w)
+        if decided.decided.start_now:
+            cluster.set_cap(job, decided.cap_w)
             cluster.release(job)
             return
-        latest_s = (priced.latest_start_slot or 0) * problem.grid.slot_s
-        origin_s = cluster.clock.seconds(problem.grid.start_utc)
-        cluster.hold(job, max(cluster.now_s, origin_s + latest_s))
-        if decided.start_slot is not None:
-            at_s = origin_s + decided.start_slot * problem.grid.slot_s
-            cluster.order(at_s, Command(verb="start", job_id=job.job_id, cap_w=cap_w))
+        cluster.hold(job, max(cluster.now_s, cluster.clock.seconds(decided.hold_until_utc)))
+        if decided.start_utc is not None:
+            at_s = cluster.clock.seconds(decided.start_utc)
+            cluster.order(at_s, Command(verb="start", job_id=job.job_id, cap_w=decided.cap_w))

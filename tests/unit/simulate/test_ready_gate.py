@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from scheduler.core.acting import newcomer
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.settings import Settings, SolveBudget
-from scheduler.simulate import planned
 from scheduler.simulate.generate import weeks
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.strategies import RunSpec, Stage, build
@@ -35,7 +35,7 @@ def counted(calls: list[str], name: str, real: Callable[..., Any]) -> Callable[.
 def test_a_new_job_between_two_cycles_needs_no_outlook_and_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     for name in ("outlook", "build_problem", "admit"):
-        monkeypatch.setattr(planned, name, counted(calls, name, getattr(planned, name)))
+        monkeypatch.setattr(newcomer, name, counted(calls, name, getattr(newcomer, name)))
     ticks = count()
     stage = Stage(
         scenario=next(weeks(1, seed=2, gpus=256, days=1)),
@@ -51,5 +51,5 @@ def test_a_new_job_between_two_cycles_needs_no_outlook_and_no_problem(monkeypatc
     assert calls.count("admit") == len(steering.memory.admission_s) >= 5
     assert steering.memory.last is not None
     assert steering.memory.last.status is PlanStatus.FRESH
-    assert steering.memory.problem is not None
-    assert steering.memory.problem.grid == steering.memory.last.grid
+    assert steering.memory.counter is not None
+    assert steering.memory.counter.problem.grid == steering.memory.last.grid
