@@ -23,7 +23,7 @@ from scheduler.adapters.kubernetes.runtime.errors import (
     from_status,
     no_answer,
 )
-from scheduler.adapters.kubernetes.runtime.frozen import Obj, thaw, uid_of, version_of
+from scheduler.adapters.kubernetes.runtime.frozen import Obj, key_of, thaw, uid_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 
 FIELD_MANAGER = "heat-dispatch"
@@ -163,6 +163,18 @@ class KubeClient:
         query = self._write_query(fieldManager=FIELD_MANAGER, force="true")
         return self._ask("PATCH", kind.path(namespace, name, subresource), query, body=full, content_type=APPLY_PATCH)
 
+    def apply_part(self, kind: Kind, seen: Obj, part: Obj, subresource: str = "") -> dict[str, Any]:
+        """Server-side apply of our entry in somebody else's object (an admission check's state), as it was `seen`.
+
+        For lists keyed by name, which a merge patch would replace whole. A stale decision is a `Conflict`.
+        """
+        body = _as_seen(kind, seen, part)
+        namespace, name = key_of(seen)
+        body["metadata"] = {**body["metadata"], "name": name, **({"namespace": namespace} if namespace else {})}
+        query = self._write_query(fieldManager=FIELD_MANAGER, force="true")
+        path = kind.path(namespace, name, subresource)
+        return self._ask("PATCH", path, query, body=_typed(kind, body), content_type=APPLY_PATCH)
+
     def patch(self, kind: Kind, seen: Obj, change: Obj, subresource: str = "") -> dict[str, Any]:
         """JSON merge patch of somebody else's object, exactly as it was `seen`.
 
@@ -172,25 +184,16 @@ class KubeClient:
         Raises:
             ValueError: when `seen` carries no resourceVersion.
         """
-        metadata = seen.get("metadata") or {}
-        version = version_of(seen)
-        if not version:
-            raise ValueError(f"{kind.kind} {metadata.get('name')!r} was seen without a resourceVersion")
-        body = thaw(change)
-        body["metadata"] = {**(body.get("metadata") or {}), "resourceVersion": version}
-        if uid_of(seen):
-            body["metadata"]["uid"] = uid_of(seen)
-        path = kind.path(str(metadata.get("namespace") or ""), str(metadata["name"]), subresource)
+        body = _as_seen(kind, seen, change)
+        path = kind.path(*key_of(seen), subresource)
         return self._ask("PATCH", path, self._write_query(fieldManager=FIELD_MANAGER), body=body, content_type=MERGE_PATCH)
 
     def delete(self, kind: Kind, seen: Obj, propagation: str = "Background") -> dict[str, Any]:
         """Delete an object if it still is the one that was `seen` (same uid)."""
-        metadata = seen.get("metadata") or {}
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid_of(seen):
             options["preconditions"] = {"uid": uid_of(seen)}
-        path = kind.path(str(metadata.get("namespace") or ""), str(metadata["name"]))
-        return self._ask("DELETE", path, self._write_query(), body=options)
+        return self._ask("DELETE", kind.path(*key_of(seen)), self._write_query(), body=options)
 
     def _write_query(self, **parameters: str) -> dict[str, str]:
         """`timeout` bounds the write on the server too: what waits there longer than our fence allows is dropped there."""
@@ -288,6 +291,16 @@ class Watch:
 
 def _typed(kind: Kind, body: Obj) -> dict[str, Any]:
     return {"apiVersion": kind.api_version, "kind": kind.kind, **thaw(body)}
+
+
+def _as_seen(kind: Kind, seen: Obj, change: Obj) -> dict[str, Any]:
+    """The change with the resourceVersion and uid that were seen, which make a stale one fail."""
+    if not version_of(seen):
+        raise ValueError(f"{kind.kind} {key_of(seen)[1]!r} was seen without a resourceVersion")
+    body: dict[str, Any] = thaw(change)
+    preconditions = {"resourceVersion": version_of(seen), **({"uid": uid_of(seen)} if uid_of(seen) else {})}
+    body["metadata"] = {**(body.get("metadata") or {}), **preconditions}
+    return body
 
 
 def _read(response: Response, asked: str) -> bytes:
