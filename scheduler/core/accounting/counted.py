@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from scheduler.core.accounting.metering import MeterRule, Reading, slot_energies, stretches
-from scheduler.core.accounting.past import part
+from scheduler.core.accounting.past import known_part
 from scheduler.domain.ledger import Quality
 from scheduler.domain.observed import QUARTER_S
 from scheduler.domain.time import Series, TimeGrid
@@ -60,13 +60,7 @@ def counted(
     values = np.asarray([np.nan if energy is None else energy for energy in metered]) / h_from_s(QUARTER_S)
     needed = max((one.start_utc for one in known if one.start_utc <= stop_utc), default=kept[0].at_utc)
     after = Counter(readings=tuple(one for one in kept if one.at_utc >= needed), told_utc=stop_utc)
-    return after, _known(Series(grid=grid, values=values, unit=unit, source="meter"))
-
-
-def _known(series: Series) -> Series | None:
-    """A series from its first known slot to its last; None when it has none."""
-    known = np.flatnonzero(np.isfinite(series.values))
-    return part(series, int(known[0]), int(known[-1]) + 1) if len(known) else None
+    return after, known_part(Series(grid=grid, values=values, unit=unit, source="meter"))
 
 
 def _quarter(at_utc: datetime) -> datetime:

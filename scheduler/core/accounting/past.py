@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -54,13 +55,7 @@ def merged(old: Series, new: Series) -> Series:
     Raises:
         ValueError: when the grids do not fit together.
     """
-    slot_s = old.grid.slot_s
-    shift_s = (new.grid.start_utc - old.grid.start_utc).total_seconds()
-    if new.grid.slot_s != slot_s or shift_s % slot_s:
-        raise ValueError(f"{old.source!r} and {new.source!r} lie on different grids")
-    start_utc = min(old.grid.start_utc, new.grid.start_utc)
-    stop_utc = max(old.grid.end_utc, new.grid.end_utc)
-    grid = TimeGrid(start_utc=start_utc, slot_s=slot_s, slots=int((stop_utc - start_utc).total_seconds()) // slot_s)
+    grid = joined(old.grid, new.grid)
     revised = is_revision(new, old)
     under, over = (old, new) if revised else (new, old)
     values = laid(under, grid)
@@ -72,12 +67,47 @@ def merged(old: Series, new: Series) -> Series:
     )
 
 
+def joined(a: TimeGrid, b: TimeGrid) -> TimeGrid:
+    """The grid from the earlier start to the later end.
+
+    Raises:
+        ValueError: when the slots do not fit together.
+    """
+    slot_s = a.slot_s
+    if b.slot_s != slot_s or (b.start_utc - a.start_utc).total_seconds() % slot_s:
+        raise ValueError(f"slots of {slot_s} s from {a.start_utc} and of {b.slot_s} s from {b.start_utc} do not fit together")
+    start_utc, stop_utc = min(a.start_utc, b.start_utc), max(a.end_utc, b.end_utc)
+    return TimeGrid(start_utc=start_utc, slot_s=slot_s, slots=int((stop_utc - start_utc).total_seconds()) // slot_s)
+
+
 def laid(series: Series, grid: TimeGrid) -> FloatArray:
     """Values of a series on a grid that contains its own, NaN elsewhere, (grid.slots,)."""
     values = np.full(grid.slots, np.nan)
     first = grid.slot_of(series.grid.start_utc)
     values[first : first + series.grid.slots] = series.values
     return values
+
+
+def known_part(series: Series) -> Series | None:
+    """A series from its first known slot to its last; None when it has none."""
+    known = np.flatnonzero(np.isfinite(series.values))
+    return part(series, int(known[0]), int(known[-1]) + 1) if len(known) else None
+
+
+def malformed(past: Past) -> str:
+    """Why a past cannot be kept; empty when it can."""
+    for key, series in past.series.items():
+        if series.grid.slot_s != QUARTER_S or series.grid.start_utc.timestamp() % QUARTER_S:
+            return f"{key} is not on quarter hours"
+        if np.any(np.isinf(series.values)):
+            return f"{key} has an infinite value"
+    for job in past.ended:
+        finished = job.finished
+        if job.ended_utc.utcoffset() is None:
+            return f"job {job.job_uid}: its end has no time zone"
+        if not (math.isfinite(finished.declared_duration_s) and math.isfinite(finished.real_duration_s)):
+            return f"job {job.job_uid}: its duration is no number"
+    return ""
 
 
 def since(series: Series, since_utc: datetime) -> Series:

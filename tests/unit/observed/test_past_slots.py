@@ -51,7 +51,7 @@ def test_a_later_issue_revises_and_an_earlier_one_does_not() -> None:
 
 
 def test_grids_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="different grids"):
+    with pytest.raises(ValueError, match="do not fit together"):
         merged(series([1.0]), series([1.0], slot_s=3600))
 
 

@@ -1,0 +1,1 @@
+"""The measured past, kept over restarts: in memory and in SQL."""
