@@ -6,7 +6,8 @@ with the place if it is ours to give. Pending keeps the quota and is for moments
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from scheduler.adapters.kubernetes.runtime.kinds import WORKLOADS
 from scheduler.adapters.kubernetes.workloads import PENDING, READY, RETRY, check_state, reserved, uses_topology
 from scheduler.adapters.kubernetes.writes import Verb, Write
 
+CONTROLLER = "heatdispatch.io/admission"
 MAX_MESSAGE = 1024
 
 
@@ -26,7 +28,12 @@ class Check:
     """One AdmissionCheck of ours, and the labels that an admitted flavor brings along."""
 
     name: str
-    flavor_labels: dict[str, str]
+    flavor_labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def our_checks(admission_checks: Iterable[Obj]) -> tuple[str, ...]:
+    """Names of the AdmissionChecks that are ours to answer."""
+    return tuple(name_of(each) for each in admission_checks if text(each, "spec", "controllerName") == CONTROLLER)
 
 
 def waits_for(workload: Obj, check: str) -> bool:

@@ -159,7 +159,10 @@ def _mark(view: JobView, fresh: Fresh) -> Drop | None:
 
 
 def _check(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
-    """Ready without conditions is letting go; everything else needs Dispatch and a job that may be touched."""
+    """Ready without conditions is letting go; everything else needs Dispatch and a job that may be touched.
+
+    Retry gives quota back before a job starts. It would stop one that runs, uncounted: that is `active`'s business.
+    """
     if not reserved(view.workload):
         return Drop.CONFLICT
     if write.lets_go:
@@ -168,7 +171,10 @@ def _check(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
         return Drop.NOT_DISPATCH
     if view.owner_took:
         return Drop.OWNER_TOOK
-    return Drop.INSULATED if view.insulated else None
+    if view.insulated:
+        return Drop.INSULATED
+    running = view.state.phase is JobPhase.RUNNING and write.effect is Effect.CHECK_SHUT
+    return Drop.STOP_NOT_ALLOWED if running else None
 
 
 def _fits(view: JobView, pool_id: str | None, rooms: Sequence[NodeRoom]) -> bool:

@@ -120,7 +120,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         around: classes, pools and what else is there.
 
     Returns:
-        The view, or None for a job without GPUs. One that was held all the same is insulated: it must be let go.
+        The view, or None for a job without GPUs; one that is held or queued all the same is insulated, and must be let go.
     """
     subject = job or workload
     gangs = (gang_of_job(job),) if job else gangs_of_workload(workload)
@@ -129,7 +129,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
     lever = _lever(job, workload)
     marks, wishes = _marks(job, workload, lever), wishes_of(subject)
     held = _held(job, workload, lever, marks, wishes)
-    if created is None or not (gpus > 0 or held or any(shares_gpus(gang.pod_spec) for gang in gangs)):
+    if created is None or not (gpus > 0 or held or workload or any(shares_gpus(gang.pod_spec) for gang in gangs)):
         return None
     name, flexibility, start_by, problems = _standing(job, workload, gangs, marks, wishes, around)
     took = _taken(job, workload, lever, marks, wishes, around.manager)

@@ -5,12 +5,13 @@ Reads Jobs and Workloads only, so that the CronJob's `heat-dispatch release --st
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from scheduler.adapters.kubernetes.actions import let_go
+from scheduler.adapters.kubernetes.admission_check import Check, ready
 from scheduler.adapters.kubernetes.jobs import JobView, Surroundings, read
-from scheduler.adapters.kubernetes.objects import NOTHING, Obj, controller_of, text, uid_of
+from scheduler.adapters.kubernetes.objects import NOTHING, Obj, condition, controller_of, instant, text, uid_of
 from scheduler.adapters.kubernetes.writes import Write
 from scheduler.domain.job import JobPhase
 from scheduler.domain.settings import Mode
@@ -26,23 +27,41 @@ EVERYTHING = "all holds are being released"
 
 
 def stale_writes(
-    jobs: Iterable[Obj], workloads: Iterable[Obj], now_utc: datetime, *, everything: bool = False
+    jobs: Iterable[Obj],
+    workloads: Iterable[Obj],
+    now_utc: datetime,
+    *,
+    checks: Collection[str] = (),
+    everything: bool = False,
 ) -> tuple[Write, ...]:
-    """Releases of all holds that are over (or of all holds), jobs by name.
+    """Releases of all holds that are over (or of all holds), and answers that Kueue has waited for too long; by name.
+
+    A job that is held in two ways at once is let go in two runs.
 
     Args:
         jobs: batch Jobs as the API serves them.
         workloads: Kueue Workloads; none where there is no Kueue.
         now_utc: now.
-        everything: release every hold of ours.
+        checks: names of our AdmissionChecks.
+        everything: release every hold of ours, answer every check.
     """
     found: list[Write] = []
     for view in views(jobs, workloads, now_utc):
         reason = EVERYTHING if everything else over_because(view, now_utc)
-        write = let_go(view, reason, now_utc) if reason and view.held else None
-        if write is not None:
-            found.append(write)
+        write = let_go(view, reason, now_utc) if reason else None
+        found += [] if write is None else [write]
+        found += _answers(view, checks, now_utc, everything=everything)
     return tuple(sorted(found, key=lambda write: (write.namespace, write.name, write.kind.kind)))
+
+
+def _answers(view: JobView, checks: Collection[str], now_utc: datetime, *, everything: bool) -> list[Write]:
+    """Ready, wherever Kueue has waited for our word for ten minutes."""
+    since = instant(condition(view.workload, "QuotaReserved"), "lastTransitionTime")
+    waited = since is None or now_utc - since >= timedelta(seconds=UNCLAIMED_S)
+    if not (waited or everything):
+        return []
+    found = (ready(view, Check(name=name), None, now_utc) for name in sorted(checks))
+    return [write for write in found if write is not None]
 
 
 def due_because(view: JobView, mode: Mode, now_utc: datetime) -> str:

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from kube_world import AROUND, NOW, ago, job, pod, view, workload
 
+from scheduler.adapters.kubernetes.admission_check import our_checks
 from scheduler.adapters.kubernetes.marks import GATED_BY, HeldBy, Marks
 from scheduler.adapters.kubernetes.stale import due_because, stale_writes
+from scheduler.adapters.kubernetes.writes import Effect
 from scheduler.domain.settings import Mode
 
 HELD = Marks(held_by=HeldBy.OPERATOR, held_since_utc=ago(minutes=30), hold_until_utc=NOW + timedelta(hours=4))
@@ -84,3 +86,20 @@ def test_the_operator_lets_go_at_once_outside_dispatch_and_of_insulated_jobs() -
     assert due_because(view(job(suspend=True, marks=HELD, class_name="typo")), Mode.DISPATCH, NOW) == "it is insulated"
     assert due_because(held, Mode.DISPATCH, NOW + timedelta(hours=4)) == "its time is over"
     assert due_because(view(job(), pod(), around=AROUND), Mode.OBSERVE, NOW) == ""
+
+
+def test_a_check_of_ours_that_nobody_answers_is_answered() -> None:
+    state = {"name": "heat", "state": "Pending", "message": "", "lastTransitionTime": "2026-01-14T09:40:00Z"}
+    # quota is held since 09:40
+    waiting = workload(conditions=("QuotaReserved",), checks=(state,))
+    given = job(suspend=True, labels=QUEUED, class_name=None)
+    assert stale_writes([given], [waiting], ago(minutes=11), checks=("heat",)) == ()
+    for at_utc, everything in ((ago(minutes=10), False), (ago(minutes=19), True)):
+        (write,) = stale_writes([given], [waiting], at_utc, checks=("heat", "other"), everything=everything)
+        assert write.effect is Effect.CHECK_READY
+        assert write.lets_go
+    assert stale_writes([given], [waiting], NOW) == ()
+    without_gpus = workload(conditions=("QuotaReserved",), checks=(state,), gpus=0)
+    assert len(stale_writes([job(gpus=0, labels=QUEUED)], [without_gpus], NOW, checks=("heat",))) == 1
+    ours = {"metadata": {"name": "heat"}, "spec": {"controllerName": "heatdispatch.io/admission"}}
+    assert our_checks([ours, {"metadata": {"name": "budget"}, "spec": {"controllerName": "x"}}]) == ("heat",)
