@@ -170,6 +170,8 @@ class Handler(BaseHTTPRequestHandler):
     """HTTP face of a `FakeApi`."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body go out in two pieces; the second would wait 40 ms for the acknowledgement of the first.
+    disable_nagle_algorithm = True
     api: FakeApi
 
     def log_message(self, format: str, *args: Any) -> None:
