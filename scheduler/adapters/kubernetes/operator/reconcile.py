@@ -1,0 +1,211 @@
+"""One look at one job: what is there, what is wanted of it now, and the one write that brings it closer.
+
+Level-triggered: a look never asks why it was called. It may come late, twice, or after a restart; it reads the job anew, checks
+the write with the guard, sends at most one, and says when the next look is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from scheduler.adapters.kubernetes.actions import Orders, keep, let_go, taken, write_for
+from scheduler.adapters.kubernetes.admission_check import Check, ready
+from scheduler.adapters.kubernetes.guard import Drop, Fresh, judge
+from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.objects import Obj
+from scheduler.adapters.kubernetes.operator.book import Book, Wish
+from scheduler.adapters.kubernetes.operator.view import Governance, Reader
+from scheduler.adapters.kubernetes.pools import NodeRoom
+from scheduler.adapters.kubernetes.stale import due_because, end_utc
+from scheduler.adapters.kubernetes.writes import Verb, Write
+from scheduler.core.acting.newcomer import Counter
+from scheduler.domain.action import StartJob
+from scheduler.domain.job import JobPhase
+from scheduler.domain.plan import WaitReason
+from scheduler.domain.settings import Mode
+
+# A release that found no room, or a write that found another version: look again so soon.
+SOON_S = 5.0
+# However quiet it is, every held job is looked at this often.
+AT_LEAST_S = 300.0
+# A new job is decided by the next cycle, not before, when no plan is there to price it on; until then it is looked at so often.
+NO_PLAN_S = 10.0
+
+SENT, DROPPED, NOTHING_TO_DO = "sent", "dropped", "nothing"
+
+
+class Door(Protocol):
+    """The writing half of the API server, as far as looks need it (`runtime.writer.Writer`)."""
+
+    def patch(self, kind: object, seen: Obj, change: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+        """Merge-patch an object as it was seen."""
+        ...
+
+    def apply_part(self, kind: object, seen: Obj, part: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+        """Apply our entry in somebody else's object as it was seen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look did: the write (if any), what became of it, and the next instant at which something may change."""
+
+    outcome: str
+    write: Write | None = None
+    drop: Drop | None = None
+    again_utc: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Desk:
+    """One policy at work: who reads, what is wanted, where newcomers are priced."""
+
+    governance: Governance
+    reader: Reader
+    book: Book
+    counter: Counter | None = None
+    checks: tuple[Check, ...] = ()
+    letting_go: bool = False
+    rooms: Callable[[], Sequence[NodeRoom]] = field(default=tuple)
+
+    @property
+    def mode(self) -> Mode:
+        """Mode of the policy."""
+        return self.governance.settings.mode
+
+
+def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
+    """Decide what one job needs now: at most one write, checked by the guard.
+
+    Args:
+        view: the job as it is now; None when it is gone.
+        desk: its policy.
+        now_utc: now.
+    """
+    if view is None or view.state.phase is JobPhase.DONE:
+        return Look(outcome=NOTHING_TO_DO)
+    mark = taken(view)
+    if mark is not None:
+        return _judged(mark, view, desk, now_utc)
+    because = "all holds are being released" if desk.letting_go and view.held else due_because(view, desk.mode, now_utc)
+    if because:
+        write = let_go(view, because, now_utc)
+        return Look(outcome=NOTHING_TO_DO) if write is None else _judged(write, view, desk, now_utc)
+    answer = _checked(view, desk, now_utc)
+    if answer is not None:
+        return _judged(answer, view, desk, now_utc)
+    if desk.mode is not Mode.DISPATCH or view.insulated or view.owner_took or desk.letting_go:
+        return Look(outcome=NOTHING_TO_DO)
+    wish = desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
+    if wish is None:
+        return Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, desk, now_utc))
+    return _followed(wish, view, desk, now_utc)
+
+
+def send(write: Write, door: Door) -> Obj:
+    """Send one write through the door; `ApiError`s of the door pass."""
+    if write.verb is Verb.APPLY:
+        return door.apply_part(write.kind, write.seen, write.change, subresource=write.subresource, lets_go=write.lets_go)
+    return door.patch(write.kind, write.seen, write.change, subresource=write.subresource, lets_go=write.lets_go)
+
+
+def free_gpus(rooms: Sequence[NodeRoom]) -> Mapping[str, float]:
+    """GPUs free on open nodes, by pool."""
+    found: dict[str, float] = {}
+    for room in rooms:
+        if room.pool_id is not None:
+            found[room.pool_id] = found.get(room.pool_id, 0.0) + room.gpus_free
+    return found
+
+
+def _checked(view: JobView, desk: Desk, now_utc: datetime) -> Write | None:
+    """The answer that Kueue waits for: a workload with quota may always start, on the pool that is wanted if one is."""
+    wish = desk.book.wish(view.job_id) if desk.mode is Mode.DISPATCH and not desk.letting_go else None
+    action = None if wish is None else wish.intent.wanted(now_utc)
+    pool = desk.governance.selector_by_pool.get(action.pool_id) if isinstance(action, StartJob) else None
+    answers = (ready(view, check, pool, now_utc) for check in desk.checks)
+    return next((answer for answer in answers if answer is not None), None)
+
+
+def _newcomer(view: JobView, desk: Desk, now_utc: datetime) -> Wish | None:
+    """Decide about a job that came after the last decision, on the last plan's prices."""
+    if desk.counter is None or view.state.phase is not JobPhase.QUEUED:
+        return None
+    made = desk.counter.decide(view.state, now_utc, free_gpus(desk.rooms()))
+    return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), desk.counter.plan.plan_id)
+
+
+def _no_plan_yet(view: JobView, desk: Desk, now_utc: datetime) -> datetime | None:
+    """When to look again at a job of which nothing is decided; never, if nothing holds it."""
+    if not view.held:
+        return None
+    soon = now_utc + timedelta(seconds=NO_PLAN_S if desk.book.chapter is None else AT_LEAST_S)
+    return min(soon, end_utc(view))
+
+
+def _followed(wish: Wish, view: JobView, desk: Desk, now_utc: datetime) -> Look:
+    """Make the job as it is wanted."""
+    action = wish.intent.wanted(now_utc)
+    again = _next(wish, view, now_utc)
+    if action is None or _so_already(action, view):
+        return Look(outcome=NOTHING_TO_DO, again_utc=again)
+    orders = Orders(
+        now_utc=now_utc,
+        plan_id=wish.plan_id,
+        told={} if wish.told is None else {view.job_id: wish.told},
+        pools=desk.governance.selector_by_pool,
+    )
+    verdict = write_for(action, view, orders)
+    if not isinstance(verdict, Write):
+        soon = now_utc + timedelta(seconds=SOON_S) if isinstance(verdict, str) and isinstance(action, StartJob) else again
+        return Look(outcome=NOTHING_TO_DO, again_utc=soon)
+    found = _judged(verdict, view, desk, now_utc)
+    if found.drop is Drop.NO_FIT:
+        told = keep(view, WaitReason.NO_FIT.value, _no_room(view), orders)
+        waits = None if told is None else _judged(told, view, desk, now_utc)
+        soon = now_utc + timedelta(seconds=SOON_S)
+        return replace(found if waits is None or waits.write is None else waits, again_utc=soon)
+    return replace(found, again_utc=again if found.again_utc is None else found.again_utc)
+
+
+def _so_already(action: object, view: JobView) -> bool:
+    """A start of what runs or was released already needs nothing."""
+    return isinstance(action, StartJob) and not view.held
+
+
+def _no_room(view: JobView) -> str:
+    """Why a job that was to start waits on."""
+    pods = sum(gang.pods for gang in view.gangs)
+    return f"Starts as soon as all of its {pods} pods ({view.state.job.gpus} GPUs) find a place on real nodes"
+
+
+def _judged(write: Write, view: JobView, desk: Desk, now_utc: datetime) -> Look:
+    """The guard's word about a write."""
+    rules = desk.governance
+    fresh = Fresh(
+        now_utc=now_utc,
+        settings=rules.settings,
+        classes=rules.classes,
+        rooms=desk.rooms(),
+        letting_go=desk.letting_go,
+    )
+    drop = judge(write, view, fresh)
+    if drop is None:
+        return Look(outcome=SENT, write=write)
+    soon = now_utc + timedelta(seconds=SOON_S) if drop in (Drop.CONFLICT, Drop.NO_FIT) else None
+    return Look(outcome=DROPPED, drop=drop, again_utc=soon)
+
+
+def _next(wish: Wish, view: JobView, now_utc: datetime) -> datetime:
+    """The next instant at which a look may find something to do."""
+    ahead = [now_utc + timedelta(seconds=AT_LEAST_S)]
+    change = wish.intent.next_utc(now_utc)
+    if change is not None:
+        ahead.append(change)
+    if view.held:
+        ahead.append(max(now_utc, end_utc(view)))
+    return min(ahead)
+

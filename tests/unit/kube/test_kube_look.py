@@ -1,0 +1,200 @@
+"""One look at one job: what is there, what is wanted, the one write between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from kube_world import CLASSES, NOW, POOLS, ago, job, node, pod, rooms, view, workload
+from small_world import ACTING, small_site
+
+from scheduler.adapters.kubernetes.admission_check import Check
+from scheduler.adapters.kubernetes.guard import Drop
+from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.marks import HeldBy, Marks
+from scheduler.adapters.kubernetes.objects import Obj, at
+from scheduler.adapters.kubernetes.operator.book import Book, Chapter
+from scheduler.adapters.kubernetes.operator.reconcile import DROPPED, NOTHING_TO_DO, SENT, Desk, Look, look, send
+from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.operator.view import Governance, Reader
+from scheduler.adapters.kubernetes.pools import NodeRoom
+from scheduler.adapters.kubernetes.runtime.kinds import JOBS, WORKLOADS
+from scheduler.core.acting.intents import intents_of
+from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
+from scheduler.domain.settings import Mode
+
+HELD = Marks(
+    held_by=HeldBy.OPERATOR,
+    held_since_utc=ago(minutes=30),
+    hold_until_utc=NOW + timedelta(hours=4),
+    reason="CheaperPower",
+    text="Held until 14:00 UTC",
+    plan_id="7f3a",
+)
+FREE = rooms(node("n0"), node("n1"), node("s0", "south"))
+
+
+def desk(*actions: Action, mode: Mode = Mode.DISPATCH, free: tuple[NodeRoom, ...] = FREE, decided: bool = True) -> Desk:
+    """A desk with these actions in force."""
+    site = replace(small_site(pools=2), classes=tuple(CLASSES.values()))
+    pools = tuple(replace(pool, pool_id=name) for pool, name in zip(site.pools, ("north", "south"), strict=True))
+    rules = Governance(
+        policy="p", site=replace(site, pools=pools), settings=replace(ACTING, mode=mode), pools=POOLS, selectors=()
+    )
+    book = Book()
+    if decided:
+        book.turn(Chapter(decided_utc=NOW, plan_id="7f3a", intents=intents_of(actions)))
+    return Desk(governance=rules, reader=Reader(Stores(), rules), book=book, rooms=lambda: free)
+
+
+def hold(seen: JobView, hours: float = 4.0) -> HoldJob:
+    return HoldJob(
+        job_id=seen.job_id,
+        until_utc=NOW + timedelta(hours=hours),
+        planned_start_utc=NOW + timedelta(hours=2),
+        reason="CheaperPower",
+        text="Held until 12:00 UTC, at the latest 14:00: power is 61 EUR/MWh cheaper from 12:00",
+    )
+
+
+def start(seen: JobView, at_utc: datetime = NOW) -> StartJob:
+    return StartJob(job_id=seen.job_id, pool_id="north", at_utc=at_utc, cap_w=None, reason="Planned")
+
+
+def nothing(found: Look) -> bool:
+    return found.outcome == NOTHING_TO_DO and found.write is None
+
+
+def test_a_hold_is_written_once_and_the_next_look_is_due_when_it_changes() -> None:
+    fresh = view(job())
+    found = look(fresh, desk(hold(fresh), start(fresh, NOW + timedelta(minutes=2))), NOW)
+    assert (found.outcome, found.again_utc) == (SENT, NOW + timedelta(minutes=2))
+    assert found.write is not None
+    assert at(found.write.change, "spec", "suspend") is True
+    assert found.write.hold_until_text == "2026-01-14T14:00:00Z"
+    held = view(job(suspend=True, marks=replace(HELD, planned_start_utc=NOW + timedelta(hours=2))))
+    assert nothing(look(held, desk(hold(held)), NOW))
+
+
+def test_a_start_that_is_due_releases_and_a_second_look_finds_nothing() -> None:
+    held = view(job(suspend=True, marks=HELD))
+    found = look(held, desk(hold(held), start(held)), NOW)
+    assert found.write is not None
+    assert at(found.write.change, "spec", "suspend") is False
+    assert nothing(look(view(job(), pod()), desk(hold(held), start(held)), NOW))
+
+
+def test_a_gang_that_finds_no_room_is_told_so_and_looked_at_again_soon() -> None:
+    full = rooms(node("n0"), node("n1"), pods=(pod("n0"), pod("n1", uid="pod-2")))
+    held = view(job(suspend=True, marks=HELD))
+    found = look(held, desk(start(held), free=full), NOW)
+    assert found.write is not None
+    assert found.write.reason == "NoFit"
+    assert at(found.write.change, "spec", "suspend") is True
+    assert found.write.hold_until_text == "2026-01-14T14:00:00Z"
+    assert found.again_utc == NOW + timedelta(seconds=5)
+    told = view(job(suspend=True, marks=replace(HELD, reason="NoFit")))
+    again = look(told, desk(start(told), free=full), NOW)
+    assert (again.outcome, again.drop) == (DROPPED, Drop.NO_FIT)
+    assert again.again_utc == NOW + timedelta(seconds=5)
+
+
+def test_a_hold_that_is_over_ends_even_without_room_and_without_a_decision() -> None:
+    late = view(job(suspend=True, marks=replace(HELD, hold_until_utc=ago(minutes=1))))
+    found = look(late, desk(free=(), decided=False), NOW)
+    assert found.write is not None
+    assert found.write.lets_go
+    assert found.write.reason == "LetGo"
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.ADVISE])
+def test_outside_dispatch_holds_end_and_none_is_made(mode: Mode) -> None:
+    fresh, held = view(job()), view(job(suspend=True, marks=HELD))
+    assert nothing(look(fresh, desk(hold(fresh), mode=mode), NOW))
+    found = look(held, desk(hold(held), mode=mode), NOW)
+    assert found.write is not None
+    assert found.write.text == f"Hold ended: nothing is held in mode {mode.value}"
+
+
+def test_letting_go_releases_every_hold() -> None:
+    held = view(job(suspend=True, marks=HELD))
+    one = desk(hold(held))
+    one.letting_go = True
+    found = look(held, one, NOW)
+    assert found.write is not None
+    assert found.write.lets_go
+
+
+def test_a_held_job_without_a_decision_waits_for_the_first_plan_but_not_past_its_end() -> None:
+    marked = view(job(suspend=True, marks=replace(HELD, held_by=HeldBy.ADMISSION, hold_until_utc=NOW + timedelta(seconds=4))))
+    found = look(marked, desk(decided=False), NOW)
+    assert nothing(found)
+    assert found.again_utc == NOW + timedelta(seconds=4)
+
+
+def test_insulated_jobs_and_those_of_their_owner_are_left_alone() -> None:
+    insulated = view(job(class_name=None))
+    assert nothing(look(insulated, desk(hold(insulated)), NOW))
+    his = view(job(suspend=True))
+    assert his.owner_took
+    assert nothing(look(his, desk(start(his)), NOW))
+    assert nothing(look(None, desk(), NOW))
+
+
+def test_a_stop_counts_itself() -> None:
+    runs = view(job(class_name="preemptible"), pod(started=ago(hours=3)))
+    stop = StopJob(job_id=runs.job_id, at_utc=NOW, resume_by_utc=NOW + timedelta(hours=5), reason="CheaperPower")
+    found = look(runs, desk(stop), NOW)
+    assert found.write is not None
+    assert found.write.annotations["heatdispatch.io/stops"] == "1"
+
+
+def test_kueue_is_always_answered() -> None:
+    waits = workload(conditions=("QuotaReserved",), checks=({"name": "heat", "state": "Pending"},))
+    queued = view(job(labels={"kueue.x-k8s.io/queue-name": "gpu"}, class_name=None), workload=waits)
+    one = desk()
+    one.checks = (Check(name="heat"),)
+    found = look(queued, one, NOW)
+    assert found.write is not None
+    assert found.write.kind == WORKLOADS
+    assert at(found.write.change, "status", "admissionChecks")[0]["state"] == "Ready"
+
+
+class Ledger:
+    """A door that keeps what went through it."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, object, Obj, bool]] = []
+
+    def patch(self, kind: object, seen: Obj, change: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+        self.sent.append(("patch", kind, seen, lets_go))
+        return change
+
+    def apply_part(self, kind: object, seen: Obj, part: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+        self.sent.append((subresource, kind, seen, lets_go))
+        return part
+
+
+def test_what_is_sent_carries_the_version_that_was_seen() -> None:
+    held = view(job(suspend=True, marks=replace(HELD, hold_until_utc=ago(minutes=1))))
+    write, door = look(held, desk(), NOW).write, Ledger()
+    assert write is not None
+    send(write, door)
+    ((how, kind, seen, lets_go),) = door.sent
+    assert (how, kind, lets_go) == ("patch", JOBS, True)
+    assert at(seen, "metadata", "resourceVersion") == "77"
+
+
+def test_the_book_gives_the_last_word_to_the_last_decision() -> None:
+    seen = view(job())
+    book = Book()
+    assert book.wish(seen.job_id) is None
+    assert book.add(seen.job_id, (start(seen),), "old") is not None
+    assert book.turn(Chapter(decided_utc=NOW, plan_id="new", intents=intents_of([hold(seen)]))) == (seen.job_id,)
+    wish: Any = book.wish(seen.job_id)
+    assert (wish.plan_id, wish.intent.hold) == ("new", hold(seen))
+    assert book.add(seen.job_id, (start(seen),), "old") is None
+    assert book.close() == (seen.job_id,)
+    assert book.wish(seen.job_id) is None
