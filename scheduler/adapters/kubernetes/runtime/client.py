@@ -23,7 +23,7 @@ from scheduler.adapters.kubernetes.runtime.errors import (
     from_status,
     no_answer,
 )
-from scheduler.adapters.kubernetes.runtime.frozen import Obj, key_of, thaw, uid_of, version_of
+from scheduler.adapters.kubernetes.runtime.frozen import Key, Obj, key_of, thaw, uid_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 
 FIELD_MANAGER = "heat-dispatch"
@@ -187,6 +187,11 @@ class KubeClient:
         body = _as_seen(kind, seen, change)
         path = kind.path(*key_of(seen), subresource)
         return self._ask("PATCH", path, self._write_query(fieldManager=FIELD_MANAGER), body=body, content_type=MERGE_PATCH)
+
+    def amend(self, kind: Kind, key: Key, change: Obj) -> dict[str, Any]:
+        """JSON merge patch without a precondition, for what nobody else writes: our own Events."""
+        query = self._write_query(fieldManager=FIELD_MANAGER)
+        return self._ask("PATCH", kind.path(*key), query, body=thaw(change), content_type=MERGE_PATCH)
 
     def delete(self, kind: Kind, seen: Obj, propagation: str = "Background") -> dict[str, Any]:
         """Delete an object if it still is the one that was `seen` (same uid)."""

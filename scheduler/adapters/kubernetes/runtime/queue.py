@@ -1,0 +1,148 @@
+"""Which objects need another look, and when: each key once, never two workers on one, later after every failure."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from scheduler.adapters.clock import MonotonicClock
+from scheduler.adapters.kubernetes.runtime.backoff import Backoff, Uniform
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Agenda(Generic[K]):
+    """The rules, with time as an argument.
+
+    A key is asked for at most once, at the earliest of the times named; a key that is being worked on waits until that is
+    done, however often it is asked for meanwhile.
+    """
+
+    def __init__(self, backoff: Backoff, uniform: Uniform) -> None:
+        """Start empty."""
+        self._backoff = backoff
+        self._uniform = uniform
+        self._due_s: dict[K, float] = {}
+        # (due, order of asking, key); an entry whose due is no longer the key's own is passed over.
+        self._heap: list[tuple[float, int, K]] = []
+        self._asked = 0
+        self._working: set[K] = set()
+        self._failures: dict[K, int] = {}
+
+    def add(self, key: K, due_s: float) -> None:
+        """Ask for a look at `due_s`, or at the earlier time that was asked for before."""
+        if self._due_s.get(key, float("inf")) <= due_s:
+            return
+        self._due_s[key] = due_s
+        if key not in self._working:
+            self._push(key, due_s)
+
+    def take(self, now_s: float) -> K | None:
+        """Return the key that has been due for longest, to be worked on until `done`; None when none is."""
+        self._drop_stale()
+        if not self._heap or self._heap[0][0] > now_s:
+            return None
+        _, _, key = heapq.heappop(self._heap)
+        del self._due_s[key]
+        self._working.add(key)
+        return key
+
+    def next_due_s(self) -> float | None:
+        """When the next key is due; None when no key is waiting."""
+        self._drop_stale()
+        return self._heap[0][0] if self._heap else None
+
+    def done(self, key: K) -> None:
+        """The work on a key is over; what was asked for meanwhile is due at its time."""
+        self._working.discard(key)
+        if key in self._due_s:
+            self._push(key, self._due_s[key])
+
+    def fail(self, key: K, now_s: float) -> float:
+        """Count one more failure in a row and ask for another look; returns in how many seconds."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        wait_s = self._backoff.wait_s(self._failures[key], self._uniform)
+        self.add(key, now_s + wait_s)
+        return wait_s
+
+    def succeed(self, key: K) -> None:
+        """Forget the failures of a key."""
+        self._failures.pop(key, None)
+
+    def drop(self, key: K) -> None:
+        """Forget a key altogether: its object is gone."""
+        self._due_s.pop(key, None)
+        self._failures.pop(key, None)
+
+    def count(self) -> int:
+        """Number of keys that wait."""
+        return len(self._due_s)
+
+    def _push(self, key: K, due_s: float) -> None:
+        self._asked += 1
+        heapq.heappush(self._heap, (due_s, self._asked, key))
+
+    def _drop_stale(self) -> None:
+        while self._heap and (self._heap[0][2] in self._working or self._due_s.get(self._heap[0][2]) != self._heap[0][0]):
+            heapq.heappop(self._heap)
+
+
+class WorkQueue(Generic[K]):
+    """An `Agenda` for threads."""
+
+    def __init__(self, clock: MonotonicClock, uniform: Uniform, backoff: Backoff | None = None) -> None:
+        """Start empty and open."""
+        self._clock = clock
+        self._agenda: Agenda[K] = Agenda(backoff or Backoff(), uniform)
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def add(self, key: K, after_s: float = 0.0) -> None:
+        """Ask for a look, now or after a while; a closed queue takes nothing."""
+        with self._changed:
+            if not self._closed:
+                self._agenda.add(key, self._clock.monotonic_s() + after_s)
+                self._changed.notify()
+
+    def take(self, within_s: float) -> K | None:
+        """Wait for a key that is due, at most so long; None after that or when the queue was closed. Then call `done`."""
+        end_s = self._clock.monotonic_s() + within_s
+        with self._changed:
+            while not self._closed:
+                now_s = self._clock.monotonic_s()
+                key = self._agenda.take(now_s)
+                if key is not None or now_s >= end_s:
+                    return key
+                due_s = self._agenda.next_due_s()
+                self._changed.wait(min(end_s, end_s if due_s is None else due_s) - now_s)
+        return None
+
+    def done(self, key: K, failed: bool = False) -> float:
+        """The work on a key is over; returns in how many seconds it is looked at again because it failed (else 0)."""
+        with self._changed:
+            wait_s = 0.0
+            if failed and not self._closed:
+                wait_s = self._agenda.fail(key, self._clock.monotonic_s())
+            elif not failed:
+                self._agenda.succeed(key)
+            self._agenda.done(key)
+            self._changed.notify()
+            return wait_s
+
+    def drop(self, key: K) -> None:
+        """Forget a key altogether."""
+        with self._changed:
+            self._agenda.drop(key)
+
+    def count(self) -> int:
+        """Number of keys that wait."""
+        with self._changed:
+            return self._agenda.count()
+
+    def close(self) -> None:
+        """Wake everybody and give out nothing more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,183 @@
+"""Each key once, at the earliest time asked for, never twice at work; against a plain model by hypothesis."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+from runtime_world import FakeClock, no_jitter
+
+from scheduler.adapters.clock import SystemClock
+from scheduler.adapters.kubernetes.runtime.backoff import Backoff
+from scheduler.adapters.kubernetes.runtime.queue import Agenda, WorkQueue
+
+
+def agenda() -> Agenda[str]:
+    return Agenda(Backoff(base_s=1.0, max_s=8.0), no_jitter)
+
+
+def test_a_key_is_given_once_however_often_it_is_asked_for() -> None:
+    work = agenda()
+    for _ in range(3):
+        work.add("a", 0.0)
+    assert [work.take(0.0), work.take(0.0)] == ["a", None]
+
+
+def test_the_earliest_time_counts() -> None:
+    work = agenda()
+    work.add("a", 10.0)
+    work.add("a", 5.0)
+    work.add("a", 20.0)
+    assert work.take(4.9) is None
+    assert work.next_due_s() == 5.0
+    assert work.take(5.0) == "a"
+    assert work.next_due_s() is None
+
+
+def test_what_is_asked_for_while_at_work_comes_after() -> None:
+    work = agenda()
+    work.add("a", 0.0)
+    assert work.take(0.0) == "a"
+    work.add("a", 0.0)
+    assert work.take(1.0) is None
+    work.done("a")
+    assert work.take(1.0) == "a"
+    work.done("a")
+    assert work.take(1.0) is None
+
+
+def test_failures_in_a_row_wait_longer_until_one_succeeds() -> None:
+    """1, 2, 4, 8 and never more than 8 seconds."""
+    work = agenda()
+    waits = [work.fail("a", 0.0) for _ in range(5)]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
+    work.succeed("a")
+    assert work.fail("a", 0.0) == 1.0
+    work.drop("a")
+    assert work.count() == 0
+    assert work.take(100.0) is None
+
+
+def test_jitter_only_shortens() -> None:
+    backoff = Backoff(base_s=1.0, max_s=8.0, jitter_fraction=0.5)
+    assert backoff.wait_s(3, lambda: 0.5) == 3.0  # 4 * (1 - 0.5 * 0.5)
+    assert backoff.wait_s(0, lambda: 0.5) == 0.0
+    assert backoff.wait_s(10_000, no_jitter) == 8.0
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from("abc"), st.floats(0.0, 5.0)),
+        st.tuples(st.just("take"), st.just(""), st.floats(0.0, 3.0)),
+        st.tuples(st.just("done"), st.sampled_from("abc"), st.just(0.0)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_against_a_plain_model(steps: list[tuple[str, str, float]]) -> None:
+    """The model: a dict of due times and a set at work; what is due and not at work is given, the longest due first."""
+    work, due, busy, now_s = agenda(), dict[str, float](), set[str](), 0.0
+    for step, key, seconds in steps:
+        if step == "add":
+            work.add(key, now_s + seconds)
+            due[key] = min(due.get(key, float("inf")), now_s + seconds)
+        elif step == "done" and key in busy:
+            work.done(key)
+            busy.remove(key)
+        elif step == "take":
+            now_s += seconds
+            ready = {one: at_s for one, at_s in due.items() if at_s <= now_s and one not in busy}
+            given_key = work.take(now_s)
+            assert (given_key is None) == (not ready)
+            if given_key is not None:
+                assert ready[given_key] == min(ready.values())
+                del due[given_key]
+                busy.add(given_key)
+    assert work.count() == len(due)
+
+
+def test_the_queue_wakes_a_waiting_worker() -> None:
+    queue: WorkQueue[str] = WorkQueue(SystemClock(), no_jitter)
+    taken: list[str | None] = []
+    worker = threading.Thread(target=lambda: taken.append(queue.take(5.0)))
+    worker.start()
+    queue.add("a")
+    worker.join(3)
+    assert taken == ["a"]
+
+
+def test_the_queue_waits_for_a_delayed_key() -> None:
+    queue: WorkQueue[str] = WorkQueue(SystemClock(), no_jitter)
+    queue.add("a", after_s=0.1)
+    began_s = time.perf_counter()
+    assert queue.take(3.0) == "a"
+    assert 0.09 <= time.perf_counter() - began_s < 2.0
+    assert queue.take(0.01) is None
+
+
+def test_the_queue_gives_every_key_to_one_worker_at_a_time() -> None:
+    queue: WorkQueue[int] = WorkQueue(SystemClock(), no_jitter)
+    busy: set[int] = set()
+    lock, collisions, looks = threading.Lock(), [], [0]
+
+    def worker() -> None:
+        while (key := queue.take(0.3)) is not None:
+            with lock:
+                collisions.extend([key] if key in busy else [])
+                busy.add(key)
+                looks[0] += 1
+            time.sleep(0.0005)
+            with lock:
+                busy.discard(key)
+            queue.done(key)
+
+    workers = [threading.Thread(target=worker) for _ in range(4)]
+    for one in workers:
+        one.start()
+    for number in range(400):
+        queue.add(number % 7)
+    for one in workers:
+        one.join(10)
+    assert not collisions
+    assert 7 <= looks[0] <= 400
+    assert queue.count() == 0
+
+
+def test_done_with_a_failure_asks_again() -> None:
+    clock = FakeClock()
+    queue: WorkQueue[str] = WorkQueue(clock, no_jitter, Backoff(base_s=1.0))
+    queue.add("a")
+    assert queue.take(0.0) == "a"
+    assert queue.done("a", failed=True) == 1.0
+    assert queue.take(0.0) is None
+    clock.now_s = 1.0
+    assert queue.take(0.0) == "a"
+    assert queue.done("a") == 0.0
+    queue.add("b")
+    queue.drop("b")
+    assert queue.count() == 0
+
+
+def test_a_closed_queue_lets_everybody_go() -> None:
+    queue: WorkQueue[str] = WorkQueue(SystemClock(), no_jitter)
+    worker = threading.Thread(target=lambda: queue.take(60.0))
+    worker.start()
+    queue.close()
+    worker.join(3)
+    assert not worker.is_alive()
+    queue.add("a")
+    assert queue.count() == 0
+    assert queue.done("a", failed=True) == 0.0
+
+
+def test_a_key_dropped_while_waiting_is_not_given() -> None:
+    work = agenda()
+    work.add("a", 0.0)
+    work.drop("a")
+    assert work.take(1.0) is None
+    work.add("a", 2.0)
+    assert work.take(2.0) == "a"
