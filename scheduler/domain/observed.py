@@ -71,7 +71,7 @@ class SourceReading:
     """What a source said about one quantity, last.
 
     issued_utc: when the source made it, None when it does not say. fetched_utc: when it was last there and good. source: who
-    said it, by the name its owner gave it.
+    said it, by the name its owner gave it. assumed: made by a rule, told by nobody: fit to plan on, not to learn from.
     """
 
     quantity: str
@@ -79,3 +79,4 @@ class SourceReading:
     issued_utc: datetime | None
     fetched_utc: datetime
     source: str
+    assumed: bool = False

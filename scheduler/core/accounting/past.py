@@ -164,10 +164,11 @@ def _means(series: Series, first: int, count: int) -> FloatArray:
 
 
 def told_past(readings: Iterable[SourceReading], now_utc: datetime, *, since_utc: datetime) -> Past:
-    """What sources say of the time from `since_utc` to now, as slots to keep."""
+    """What sources say of the time from `since_utc` to now, as slots to keep; what a rule assumes is not kept."""
     found: dict[str, Series] = {}
     for reading in readings:
-        if any(name_of(quantity, reading.quantity) is not None for quantity in TOLD_QUANTITIES):
+        told = any(name_of(quantity, reading.quantity) is not None for quantity in TOLD_QUANTITIES)
+        if told and not reading.assumed:
             one = since(until(on_quarters(reading.series), now_utc), since_utc)
             if one.grid.slots:
                 found[reading.quantity] = one

@@ -1,0 +1,1 @@
+"""Where prices, carbon, weather and heat demand come from."""
