@@ -19,6 +19,7 @@ from scheduler.adapters.kubernetes.objects import Obj
 from scheduler.adapters.kubernetes.operator.book import Book, Wish
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
 from scheduler.adapters.kubernetes.pools import NodeRoom
+from scheduler.adapters.kubernetes.runtime.kinds import Kind
 from scheduler.adapters.kubernetes.stale import due_because, end_utc
 from scheduler.adapters.kubernetes.writes import Verb, Write
 from scheduler.core.acting.newcomer import Counter
@@ -40,11 +41,11 @@ SENT, DROPPED, NOTHING_TO_DO = "sent", "dropped", "nothing"
 class Door(Protocol):
     """The writing half of the API server, as far as looks need it (`runtime.writer.Writer`)."""
 
-    def patch(self, kind: object, seen: Obj, change: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+    def patch(self, kind: Kind, seen: Obj, change: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
         """Merge-patch an object as it was seen."""
         ...
 
-    def apply_part(self, kind: object, seen: Obj, part: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
+    def apply_part(self, kind: Kind, seen: Obj, part: Obj, *, subresource: str = "", lets_go: bool = False) -> Obj:
         """Apply our entry in somebody else's object as it was seen."""
         ...
 
@@ -208,4 +209,3 @@ def _next(wish: Wish, view: JobView, now_utc: datetime) -> datetime:
     if view.held:
         ahead.append(max(now_utc, end_utc(view)))
     return min(ahead)
-

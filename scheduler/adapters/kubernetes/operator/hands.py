@@ -1,0 +1,216 @@
+"""Looks, one after the other: a key from the queue, the job as it is now, one write, and when to look again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from scheduler.adapters.clock import Clocks
+from scheduler.adapters.kubernetes.caps import caps_in_force, node_power_writes, wanted_caps
+from scheduler.adapters.kubernetes.jobs import JobView, Surroundings
+from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text
+from scheduler.adapters.kubernetes.operator.reconcile import SENT, Desk, Look, look, send
+from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
+from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
+from scheduler.adapters.kubernetes.runtime.fence import Fenced
+from scheduler.adapters.kubernetes.runtime.frozen import Obj
+from scheduler.adapters.kubernetes.runtime.kinds import JOBS, NODE_POWERS, PODS, WORKLOADS
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
+from scheduler.adapters.kubernetes.runtime.store import Change
+from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
+from scheduler.adapters.metrics.registry import Metrics
+from scheduler.domain.errors import HeatDispatchError, Retryable
+
+JobKey = tuple[str, str, str]
+"""Plural of the kind, namespace, name."""
+
+NO_POOL = "NoPool"
+# Surroundings are worked out anew this often; what a look does is checked against the job itself and the guard all the same.
+AROUND_S = 2.0
+# A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
+REFUSED_S = 300.0
+
+WriterOf = Callable[[Desk], Writer | None]
+
+
+class Hands:
+    """Carries wishes out, with as many threads as call `run`; two never work on one job."""
+
+    def __init__(
+        self, stores: Stores, queue: WorkQueue[JobKey], writer: WriterOf, events: EventRecorder, clock: Clocks, metrics: Metrics
+    ) -> None:
+        """Begin without a policy."""
+        self._stores, self._queue, self._writer = stores, queue, writer
+        self._events, self._clock, self._metrics = events, clock, metrics
+        self._desks: tuple[Desk, ...] = ()
+        self._around: dict[str, tuple[float, Surroundings]] = {}
+        self._lock = threading.Lock()
+        self._tell = Teller("operator.hands")
+        for store in (stores.jobs, stores.pods, stores.workloads):
+            store.subscribe(self.changed)
+
+    # What deserves a look.
+
+    def seat(self, desks: Sequence[Desk]) -> None:
+        """Work for these policies from now on, and look at every job once."""
+        with self._lock:
+            self._desks, self._around = tuple(desks), {}
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at every job once."""
+        for store in (self._stores.jobs, self._stores.workloads):
+            for obj in store.all():
+                self._queue.add((store.kind.plural, namespace_of(obj), name_of(obj)))
+
+    def wake(self, job_ids: Iterable[str]) -> None:
+        """Look at jobs that a decision speaks of."""
+        for job_id in job_ids:
+            namespace, _, rest = job_id.partition("/")
+            name = rest.rpartition("@")[0]
+            there = self._stores.jobs.get(name, namespace) is not None
+            self._queue.add(((JOBS if there else WORKLOADS).plural, namespace, name))
+
+    def changed(self, change: Change) -> None:
+        """Look at the job that a changed object belongs to."""
+        obj = change.new or change.old
+        if obj is None:
+            return
+        if text(obj, "kind") == JOBS.kind:
+            self._queue.add((JOBS.plural, *change.key))
+            return
+        owner = controller_of(obj)
+        if text(owner, "kind") == JOBS.kind:
+            self._queue.add((JOBS.plural, change.key[0], text(owner, "name")))
+        elif text(obj, "kind") != PODS.kind:
+            self._queue.add((WORKLOADS.plural, *change.key))
+
+    # Work.
+
+    def run(self, stopping: threading.Event, within_s: float = 1.0) -> None:
+        """Work until stopped: the target of a thread."""
+        while not stopping.is_set():
+            self.work(within_s)
+
+    def work(self, within_s: float = 0.0) -> bool:
+        """Take one key and look; False when none was due in time."""
+        key = self._queue.take(within_s)
+        if key is None:
+            return False
+        failed, again_s = False, None
+        try:
+            again_s = self._look(key)
+        except (Fenced, OutOfReach):
+            self._metrics.add("api_writes_fenced_total", kind=key[0])
+        except Retryable as error:
+            failed = True
+            self._metrics.add("queue_retries_total", reason=type(error).__name__)
+        except NotFound:
+            pass
+        except HeatDispatchError as error:
+            again_s = REFUSED_S
+            self._tell.warning("a write was refused", job=f"{key[1]}/{key[2]}", why=error)
+        except Exception as error:  # a bug in one job's look must not stop the looks at all others
+            again_s = REFUSED_S
+            self._tell.error("look failed", fault=error, job=f"{key[1]}/{key[2]}")
+        self._queue.done(key, failed=failed)
+        if again_s is not None:
+            self._queue.add(key, again_s)
+        return True
+
+    def cap(self) -> int:
+        """Bring NodePower objects to the caps that are wanted now; returns how many were written."""
+        now_utc, sent = self._clock.now_utc(), 0
+        powers = self._stores.powers.all()
+        for desk in self._desks if powers else ():
+            writer = self._writer(desk)
+            if writer is None:
+                continue
+            seen = desk.reader.seen(now_utc)
+            views = tuple(seen.views.values())
+            in_force = caps_in_force(views, powers)
+            wanted = wanted_caps(views, desk.book.caps_w(now_utc, in_force), desk.governance.classes)
+            chapter = desk.book.chapter
+            writes = node_power_writes(
+                wanted,
+                self._stores.nodes.all(),
+                powers,
+                plan_id="" if chapter is None else chapter.plan_id,
+                lease_s=desk.governance.settings.lease_s,
+            )
+            for write in writes:
+                writer.apply(NODE_POWERS, write.change, write.name)
+                sent += 1
+        return sent
+
+    def _look(self, key: JobKey) -> float | None:
+        """One look; returns in how many seconds the next one is due, None for when something changes."""
+        now_utc = self._clock.now_utc()
+        found = self._place(key, now_utc)
+        if found is None:
+            return None
+        desk, view = found
+        done = look(view, desk, now_utc)
+        if done.drop is not None:
+            self._metrics.add("actions_refused_total", policy=desk.governance.policy, reason=done.drop.value)
+        if done.outcome == SENT and done.write is not None:
+            writer = self._writer(desk)
+            if writer is None:
+                return None
+            self._send(done, desk, view, writer)
+        return None if done.again_utc is None else max(0.0, (done.again_utc - now_utc).total_seconds())
+
+    def _send(self, done: Look, desk: Desk, view: JobView, writer: Writer) -> None:
+        """Write, say so in an Event, count."""
+        assert done.write is not None
+        policy, effect = desk.governance.policy, done.write.effect.value
+        try:
+            send(done.write, writer)
+        except Conflict:
+            self._metrics.add("actions_total", policy=policy, action=effect, outcome="conflict")
+            raise
+        self._metrics.add("actions_total", policy=policy, action=effect, outcome="done")
+        self._tell.info(
+            done.write.reason.lower(), job=f"{done.write.namespace}/{done.write.name}", policy=policy, why=done.write.text
+        )
+        about = view.job or view.workload
+        self._events.say(about, done.write.reason, done.write.text)
+
+    def _place(self, key: JobKey, now_utc: datetime) -> tuple[Desk, JobView] | None:
+        """The policy that a job belongs to, and the job as that policy sees it.
+
+        The first policy (by name) with a pool that may hold it; without one the first policy, for which it is insulated.
+        """
+        first: tuple[Desk, JobView] | None = None
+        for desk in self._desks:
+            around = self._surroundings(desk, now_utc)
+            one = desk.reader.one if key[0] == JOBS.plural else desk.reader.foreign
+            view = one(key[1], key[2], around)
+            if view is None:
+                continue
+            if not any(problem.reason == NO_POOL for problem in view.problems):
+                return desk, view
+            first = first or (desk, view)
+        return first
+
+    def _surroundings(self, desk: Desk, now_utc: datetime) -> Surroundings:
+        """What jobs of a policy are read against; classes and nodes may be two seconds old, the instant is now."""
+        now_s, policy = self._clock.monotonic_s(), desk.governance.policy
+        with self._lock:
+            made_s, around = self._around.get(policy, (-AROUND_S, None))
+        if around is None or now_s - made_s >= AROUND_S:
+            around = desk.reader.around(now_utc)
+            with self._lock:
+                self._around[policy] = (now_s, around)
+        return replace(around, now_utc=now_utc)
+
+
+def problem_events(views: Mapping[str, JobView], say: Callable[[Obj, str, str, str], None]) -> None:
+    """Tell owners of jobs that wished for something and are insulated what to mend."""
+    for view in views.values():
+        for problem in view.problems:
+            say(view.job or view.workload, problem.reason, problem.text, WARNING)
