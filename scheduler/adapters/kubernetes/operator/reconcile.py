@@ -62,7 +62,10 @@ class Look:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Desk:
-    """One policy at work: who reads, what is wanted, where newcomers are priced."""
+    """One policy at work: who reads, what is wanted, where newcomers are priced.
+
+    rooms: the nodes with what is free on them now. flavor_labels: what the flavors that a Workload was admitted to bring along.
+    """
 
     governance: Governance
     reader: Reader
@@ -71,6 +74,7 @@ class Desk:
     checks: tuple[Check, ...] = ()
     letting_go: bool = False
     rooms: Callable[[], Sequence[NodeRoom]] = field(default=tuple)
+    flavor_labels: Callable[[Obj], Mapping[str, str]] = field(default=lambda _workload: {})
 
     @property
     def mode(self) -> Mode:
@@ -127,7 +131,8 @@ def _checked(view: JobView, desk: Desk, now_utc: datetime) -> Write | None:
     wish = desk.book.wish(view.job_id) if desk.mode is Mode.DISPATCH and not desk.letting_go else None
     action = None if wish is None else wish.intent.wanted(now_utc)
     pool = desk.governance.selector_by_pool.get(action.pool_id) if isinstance(action, StartJob) else None
-    answers = (ready(view, check, pool, now_utc) for check in desk.checks)
+    labels = desk.flavor_labels(view.workload) if view.workload and desk.checks else {}
+    answers = (ready(view, replace(check, flavor_labels=labels), pool, now_utc) for check in desk.checks)
     return next((answer for answer in answers if answer is not None), None)
 
 

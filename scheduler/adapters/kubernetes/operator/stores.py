@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduler.adapters.kubernetes.objects import NOTHING, Obj, text
+from scheduler.adapters.kubernetes.objects import NOTHING, Obj, text, texts
 from scheduler.adapters.kubernetes.runtime import kinds, trim
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 from scheduler.adapters.kubernetes.runtime.store import Store, owner_uids
+from scheduler.adapters.kubernetes.workloads import flavors_of
 
 OWNER = "owner"
 POLICY_KINDS = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
-KUEUE_KINDS = (kinds.WORKLOADS, kinds.RESOURCE_FLAVORS)
 
 
 def job_trim(obj: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +51,7 @@ class Stores:
     cron_jobs: Store = field(default_factory=lambda: Store(kinds.CRON_JOBS))
     workloads: Store = field(default_factory=lambda: _owned(kinds.WORKLOADS, trim.common))
     flavors: Store = field(default_factory=lambda: Store(kinds.RESOURCE_FLAVORS))
+    checks: Store = field(default_factory=lambda: Store(kinds.ADMISSION_CHECKS))
     powers: Store = field(default_factory=lambda: Store(kinds.NODE_POWERS))
     plans: Store = field(default_factory=lambda: Store(kinds.PLANS))
     policy: tuple[Store, ...] = field(default_factory=lambda: tuple(Store(kind) for kind in POLICY_KINDS))
@@ -58,8 +59,8 @@ class Stores:
     def all(self) -> tuple[Store, ...]:
         """Every store."""
         named = (
-            self.jobs, self.pods, self.nodes, self.namespaces, self.cron_jobs, self.workloads, self.flavors, self.powers,
-            self.plans,
+            self.jobs, self.pods, self.nodes, self.namespaces, self.cron_jobs, self.workloads, self.flavors, self.checks,
+            self.powers, self.plans,
         )  # fmt: skip
         return (*named, *self.policy)
 
@@ -84,6 +85,14 @@ class Stores:
     def workload_of(self, uid: str) -> Obj:
         """The Kueue Workload that an object owns; empty without one."""
         return next(iter(self.workloads.by(OWNER, uid)), NOTHING)
+
+    def flavor_labels(self, workload: Obj) -> dict[str, str]:
+        """Node labels of the flavors that a Workload was admitted to."""
+        found: dict[str, str] = {}
+        for name in flavors_of(workload).values():
+            flavor = self.flavors.get(name)
+            found |= texts(flavor, "spec", "nodeLabels") if flavor is not None else {}
+        return found
 
     def pool_by_flavor(self, pools: Iterable[tuple[str, dict[str, str]]]) -> dict[str, str]:
         """Pools of Kueue's flavors: a flavor whose node labels hold a pool's labels stands for that pool."""
