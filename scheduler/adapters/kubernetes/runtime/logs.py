@@ -132,15 +132,18 @@ def configure(*, as_json: bool, level: str = "INFO", stream: IO[str] | None = No
     """Send our log lines to `stream` (standard error by default) in one form; a second call replaces the first."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
-    root = logging.getLogger(ROOT)
     with _CONFIGURING:
-        root.handlers[:] = [handler]
-        root.setLevel(level.upper())
-        root.propagate = False
+        for name, least in ((ROOT, level.upper()), *_LIBRARIES):
+            logger = logging.getLogger(name)
+            logger.handlers[:] = [handler]
+            logger.setLevel(least)
+            logger.propagate = False
     return handler
 
 
 _CONFIGURING = threading.Lock()
+# Libraries that would speak in forms of their own. What APScheduler warns of, `timers` tells.
+_LIBRARIES = (("apscheduler", "ERROR"), ("urllib3", "ERROR"), ("kubernetes", "WARNING"))
 
 
 def _plain(value: object) -> Any:

@@ -19,14 +19,16 @@ class ReflectorOptions:
     """How patient a reflector is.
 
     `silence_s`: a watch without a byte for this long is dead (an API server sends a bookmark about every minute).
-    `missing_s`: a kind that has been "not found" for this long is not installed (any more) and its store is emptied; a
-    starting API server says 404 of custom kinds for a moment.
+    `missing_s`: a kind that was there and has been "not found" for this long has been uninstalled and its store is emptied; a
+    starting API server says 404 of custom kinds for a moment. `absent_s`: the same for a kind that never was there, so that
+    a cluster without Kueue keeps nobody waiting.
     """
 
     page_size: int = PAGE_SIZE
     watch_s: float = 300.0
     silence_s: float = 90.0
     missing_s: float = 30.0
+    absent_s: float = 2.0
     shortest_watch_s: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -209,6 +211,7 @@ class Reflector:
         now_s = self._clock.monotonic_s()
         if self._missing_since_s is None:
             self._missing_since_s = now_s
-        if now_s - self._missing_since_s >= self._options.missing_s and (self.store.count() or not self.store.synced):
+        patience_s = self._options.missing_s if self.store.synced else self._options.absent_s
+        if now_s - self._missing_since_s >= patience_s and (self.store.count() or not self.store.synced):
             self._tell.warning("kind is not installed", kind=self.name)
             self.store.replace(())
