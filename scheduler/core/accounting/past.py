@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -50,21 +51,23 @@ def is_revision(new: Series, old: Series) -> bool:
 
 
 def merged(old: Series, new: Series) -> Series:
-    """Both on one grid: `old` where it is known, unless `new` revises it, else `new`; equal slots, aligned starts.
+    """Both on one grid: `old` where it is known, unless `new` revises it, else `new`.
 
     Raises:
-        ValueError: when the grids do not fit together.
+        ValueError: when the slots do not fit together.
     """
-    grid = joined(old.grid, new.grid)
-    revised = is_revision(new, old)
-    under, over = (old, new) if revised else (new, old)
-    values = laid(under, grid)
-    top = laid(over, grid)
-    known = np.isfinite(top)
-    values[known] = top[known]
-    return Series(
-        grid=grid, values=values, unit=old.unit, source=over.source, issued_utc=new.issued_utc if revised else old.issued_utc
-    )
+    return over(new, old) if is_revision(new, old) else over(old, new)
+
+
+def over(top: Series, under: Series) -> Series:
+    """`top` where it is known, `under` elsewhere, on the grid of both; unit, source and issue are those of `top`.
+
+    Raises:
+        ValueError: when the slots do not fit together.
+    """
+    grid = joined(top.grid, under.grid)
+    above = laid(top, grid)
+    return replace(top, grid=grid, values=np.where(np.isfinite(above), above, laid(under, grid)))
 
 
 def joined(a: TimeGrid, b: TimeGrid) -> TimeGrid:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from scheduler.adapters.record.codec import decode, encode
-from scheduler.core.accounting.arrived import Arrival, Arrivals, arrival_of, arrived
+from scheduler.core.accounting.arrived import Arrival, Arrivals, arrival_of, arrived, unsettled
 from scheduler.core.accounting.draws import (
     DrawHistogram,
     DrawRule,
@@ -87,6 +87,28 @@ def test_an_outage_is_not_known_and_its_jobs_are_in_no_other_slot() -> None:
     _, more = watch(jobs, 3600, 5000, state)
     slots = found.get("arrived_gpu_h batch", []) + more["arrived_gpu_h batch"]
     assert [series.values.tolist() for series in slots] == [[8.0], [2.0]]
+
+
+def test_a_slot_that_is_over_can_be_looked_at_before_it_is_settled() -> None:
+    names = ("batch", "web")
+    state, found = watch([came("a", 100), came("b", 890, 1.0)], -300, 900)
+    assert found == {}
+    now = START + timedelta(seconds=900)
+    fresh = unsettled(state, now, names, RULE)
+    assert {key: series.values.tolist() for key, series in fresh.items()} == {
+        "arrived_gpu_h batch": [9.0],
+        "arrived_gpu_h web": [0.0],
+    }
+    assert fresh["arrived_gpu_h batch"].grid.start_utc == START
+    # Once told it is looked at no more, and nothing is before it is over.
+    assert unsettled(state, now - timedelta(seconds=1), names, RULE) == {}
+    state, found = watch([], 960, 1020, state)
+    assert found["arrived_gpu_h batch"][0].values.tolist() == [9.0]
+    assert unsettled(state, START + timedelta(seconds=1020), names, RULE) == {}
+    # Nor one that was hardly watched.
+    state, _ = watch([came("a", 100)], 700, 900)
+    assert unsettled(state, now, names, RULE) == {}
+    assert unsettled(Arrivals(), now, names, RULE) == {}
 
 
 def test_what_is_counted_of_a_job_is_what_it_declares() -> None:
