@@ -132,10 +132,11 @@ def stitched(kept: Series | None, reading: SourceReading | None, now_utc: dateti
     if reading is None:
         return old
     new = since(reading.series, since_utc)
-    if old is None or not adds(old, new):
+    if old is None:
         return new
-    fine = on_quarters(new)
-    return over(old, fine) if reading.assumed else over(fine, old)
+    if reading.assumed:
+        return over(old, on_quarters(new))
+    return over(on_quarters(new), old) if adds(old, new) else new
 
 
 def adds(old: Series, new: Series) -> bool:
