@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import scheduler
-from scheduler.entrypoints.commands import backtest, bench, demo, dev, plan, validate
+from scheduler.entrypoints.commands import backtest, bench, demo, dev, operator, plan, validate
 
 app = typer.Typer(
     name="heat-dispatch",
@@ -39,6 +39,7 @@ app.command(name="demo", help=demo.HELP)(demo.demo)
 app.command(name="plan", help=plan.HELP)(plan.plan)
 app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
 app.command(name="validate", help=validate.HELP)(validate.validate)
+app.command(name="operator", help=operator.HELP)(operator.operator)
 app.add_typer(bench.app, name="bench")
 app.add_typer(dev.app, name="dev")
 

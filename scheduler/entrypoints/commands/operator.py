@@ -1,0 +1,73 @@
+"""`heat-dispatch operator`: the controller that runs in the cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler.adapters.kubernetes.runtime.logs import configure
+from scheduler.entrypoints.console import friendly
+from scheduler.entrypoints.operator.run import Operator, Options
+
+HELP = """Run the operator: watch Jobs, Nodes and our kinds, plan every cycle; hold, release, stop and cap as policies allow.
+
+What it may do stands in each DispatchPolicy: `Observe` (the default) looks, `Advise` recommends in Events, `Dispatch` acts.
+Several replicas may run; one of them leads. Probes are on `/livez` and `/readyz`, numbers for Prometheus on `/metrics`.
+
+**Example**, outside the cluster, with prices and heat demand from a file
+
+    heat-dispatch operator --kubeconfig ~/.kube/config --series series.csv --port 8080
+"""
+
+
+@friendly
+def operator(  # noqa: PLR0913 - one parameter per option of the command
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    namespace: Annotated[str, typer.Option(help="Namespace of the Lease: the operator's own.")] = "heat-dispatch",
+    identity: Annotated[str, typer.Option(help="Unique name of this replica [default: host and process].")] = "",
+    series: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="series.csv with prices, weather and heat demand, read when it changes.")
+    ] = None,
+    ledger: Annotated[str, typer.Option(metavar="URL", help="Database of the ledger [default: in memory].")] = "sqlite://",
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address of probes and metrics [default: every one].")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of probes and metrics; 0 takes a free one.")] = 8080,
+    writes_per_s: Annotated[float, typer.Option(min=0.1, help="Writes to the API server per second, at most.")] = 20.0,
+    log_format: Annotated[str, typer.Option(help="`text` for eyes, `json` for machines.")] = "text",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the operator."""
+    form = _one_of("--log-format", log_format, ("text", "json"))
+    level = _one_of("--log-level", log_level.lower(), ("debug", "info", "warning", "error"))
+    configure(as_json=form == "json", level=level)
+    options = Options(
+        kubeconfig=kubeconfig,
+        context=context,
+        namespace=namespace,
+        identity=identity,
+        series=series,
+        ledger=ledger,
+        record=record,
+        host=host,
+        port=port,
+        writes_per_s=writes_per_s,
+    )
+    Operator(options).run()
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """A value that is among the allowed ones.
+
+    Raises:
+        typer.BadParameter: when it is not.
+    """
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(allowed)}", param_hint=option)
+    return value

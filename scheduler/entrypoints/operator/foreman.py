@@ -1,0 +1,225 @@
+"""Runs the cycle and the guard while this replica leads: what is remembered between them, and what is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from scheduler.adapters.clock import Clocks
+from scheduler.adapters.kubernetes.operator.book import Carrier
+from scheduler.adapters.kubernetes.operator.hands import Hands
+from scheduler.adapters.kubernetes.operator.reconcile import Desk
+from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.runtime.events import EventRecorder
+from scheduler.adapters.kubernetes.runtime.fence import Term
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.logs import cycle as told_cycle
+from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
+from scheduler.adapters.metrics.registry import Metrics
+from scheduler.core.acting.newcomer import counter_for
+from scheduler.core.planning.fallback import rule_plan
+from scheduler.domain.decision import CycleRecord
+from scheduler.domain.observed import Past
+from scheduler.domain.plan import Plan, PlanStatus
+from scheduler.domain.settings import Mode
+from scheduler.entrypoints.operator.governing import Governing
+from scheduler.entrypoints.operator.observing import ClusterObserver, Readings
+from scheduler.entrypoints.operator.telling import Telling
+from scheduler.loop.cycle import Ports, run_cycle
+from scheduler.loop.runner import Watch, after_cycle, guard_step, overdue_s
+from scheduler.ports import Decider, HeatPublisher, Ledger
+
+Recorder = Callable[[Desk, Plan | None, CycleRecord], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Floor:
+    """What the foreman works with."""
+
+    stores: Stores
+    hands: Hands
+    governing: Governing
+    events: EventRecorder
+    metrics: Metrics
+    clock: Clocks
+    decider: Decider
+    ledger: Ledger
+    publisher: HeatPublisher
+    past: Callable[[], Past]
+    readings: Readings
+    blind_s: Callable[[], float | None]
+    record: Recorder | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Post:
+    """One policy's memory: what was decided, who observes for it."""
+
+    observer: ClusterObserver
+    watch: Watch = field(default_factory=Watch)
+    baseline_eur: Mapping[str, float] = field(default_factory=dict)
+
+
+class Foreman:
+    """Cycle and guard, each on its timer's thread; `begin` and `end` bracket one term of leadership."""
+
+    def __init__(self, floor: Floor) -> None:
+        """Lead nothing yet."""
+        self.floor = floor
+        self._writer: Writer | None = None
+        self._writers: dict[str, Writer] = {}
+        self._posts: dict[str, _Post] = {}
+        self._tell = Teller("operator.foreman")
+        self._telling = Telling(floor.stores, floor.events, floor.metrics)
+
+    # Leadership.
+
+    def begin(self, writer: Writer) -> None:
+        """Take over: read what is there, and look at every job."""
+        self._writer, self._writers = writer, {}
+        self.floor.metrics.set("leader", 1.0)
+        self.floor.metrics.add("leader_changes_total", change="began")
+        self.floor.governing.refresh(self.floor.clock.now_utc())
+        self.floor.hands.seat(self.desks)
+
+    def end(self) -> None:
+        """Stand down: nothing is wanted any more, and nothing can be written."""
+        self._writer, self._writers = None, {}
+        self.floor.metrics.set("leader", 0.0)
+        self.floor.metrics.add("leader_changes_total", change="ended")
+        for book in self.floor.governing.books.values():
+            book.close()
+        for desk in self.desks:
+            desk.counter = None
+
+    @property
+    def desks(self) -> tuple[Desk, ...]:
+        """Policies at work."""
+        return self.floor.governing.current.desks
+
+    def writer_of(self, desk: Desk) -> Writer | None:
+        """What may write for a policy now: everything in Dispatch, only what lets go otherwise; None for a standby."""
+        writer, policy = self._writer, desk.governance.policy
+        if writer is None:
+            return None
+        if policy not in self._writers:
+            self._writers[policy] = writer.within(lambda: self._reach(policy))
+        return self._writers[policy]
+
+    def _reach(self, policy: str) -> Reach:
+        """How far writes of a policy may go at this moment."""
+        desk = next((one for one in self.desks if one.governance.policy == policy), None)
+        acts = desk is not None and desk.mode is Mode.DISPATCH and not desk.letting_go
+        return Reach.FULL if acts else Reach.LETTING_GO
+
+    # The cycle.
+
+    def cycle(self, term: Term) -> None:
+        """One cycle of every policy whose time has come."""
+        self._refresh()
+        for desk in self.desks:
+            if term.holds(0.0) and self._due(desk):
+                self._cycle_of(desk)
+
+    def _due(self, desk: Desk) -> bool:
+        """The timer ticks every quarter of an hour; a policy may want less."""
+        watch = self._post(desk).watch
+        settings, now_utc = desk.governance.settings, self.floor.clock.now_utc()
+        if watch.decided_utc is None or watch.step is not PlanStatus.FRESH:
+            return True
+        return overdue_s(watch, now_utc, settings) > 0.0 or (now_utc - watch.decided_utc).total_seconds() >= settings.cycle_s
+
+    def _cycle_of(self, desk: Desk) -> None:
+        """Observe, decide, put into force, publish, account, tell."""
+        floor, post, rules = self.floor, self._post(desk), desk.governance
+        began_s = floor.clock.monotonic_s()
+        carrier = Carrier(floor.decider, desk.book, floor.hands.wake)
+        ports = Ports(
+            clock=floor.clock,
+            observer=post.observer,
+            decider=carrier,
+            actuator=carrier,
+            publisher=floor.publisher,
+            ledger=floor.ledger,
+        )
+        now_utc = floor.clock.now_utc()
+        with told_cycle(f"{now_utc:%Y%m%dT%H%M%SZ}"):
+            last = post.watch.warm
+            record = asyncio.run(run_cycle(ports, rules.site, rules.settings, last))
+            post.watch = after_cycle(post.watch, record.decision)
+            desk.letting_go = record.decision.plan.status is PlanStatus.LET_GO
+            self._price_newcomers(desk, post, record)
+            took_s = floor.clock.monotonic_s() - began_s
+            seen = post.observer.seen
+            self._telling.cycle(desk, record, took_s, {} if seen is None else seen.views)
+            if floor.record is not None:
+                floor.record(desk, last, record)
+            writer = self._writer
+            if writer is not None:
+                self._telling.plan(desk, record, writer, post.baseline_eur)
+
+    def _price_newcomers(self, desk: Desk, post: _Post, record: CycleRecord) -> None:
+        """Write the plan's problem once more: new jobs are priced on it, and the simplest rule's cost is its baseline."""
+        rules = desk.governance
+        settings = rules.settings.in_force(record.snapshot.observed_utc, rules.site.time_zone)
+        desk.counter = counter_for(rules.site, record.snapshot, settings, record.decision.plan)
+        post.baseline_eur = {}
+        if desk.counter is not None:
+            post.baseline_eur = rule_plan(desk.counter.problem, digest="baseline").cost_eur
+
+    def _post(self, desk: Desk) -> _Post:
+        """The memory of a policy; its observer asks for the desk of that moment."""
+        policy, floor = desk.governance.policy, self.floor
+        if policy not in self._posts:
+
+            def present() -> Desk:
+                return next((one for one in self.desks if one.governance.policy == policy), desk)
+
+            observer = ClusterObserver(present, floor.past, floor.readings, blind_s=floor.blind_s)
+            self._posts[policy] = _Post(observer=observer)
+        return self._posts[policy]
+
+    # The guard.
+
+    def guard(self, term: Term) -> None:
+        """Every half minute: what changed in our kinds, what grew too old, caps, statuses, Events."""
+        self._refresh()
+        now_utc = self.floor.clock.now_utc()
+        for desk in self.desks:
+            self._watch_over(desk, now_utc)
+        if not term.holds(0.0):
+            return
+        self.floor.hands.cap()
+        writer = self._writer
+        if writer is not None:
+            self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc)
+        self._telling.gauges(self.desks, now_utc)
+
+    def _refresh(self) -> None:
+        """Take changed policies, plugs, classes and nodes up; jobs are looked at anew under them."""
+        if self.floor.governing.refresh(self.floor.clock.now_utc()):
+            desks = self.desks
+            self._writers = {}
+            self._posts = {desk.governance.policy: self._post(desk) for desk in desks}
+            self.floor.hands.seat(desks)
+            self._tell.info("policies read", policies=[desk.governance.policy for desk in desks])
+
+    def _watch_over(self, desk: Desk, now_utc: datetime) -> None:
+        """Let go when everything known grew too old; go on when it did not."""
+        watch = self._post(desk).watch
+        if watch.last is None:
+            return
+        step = guard_step(watch, now_utc, desk.governance.settings)
+        letting_go = step is PlanStatus.LET_GO
+        if letting_go and not desk.letting_go:
+            self._tell.warning("letting go", policy=desk.governance.policy, last_decision=watch.decided_utc)
+            self._telling.degraded(desk, "every hold is released: no decision in time")
+        if letting_go != desk.letting_go:
+            desk.letting_go = letting_go
+            self.floor.hands.look_at_all()
+
+    def _plans(self) -> Mapping[str, Watch]:
+        """What each policy remembers."""
+        return {policy: post.watch for policy, post in self._posts.items()}

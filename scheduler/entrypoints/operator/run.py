@@ -1,0 +1,319 @@
+"""Puts the operator together and runs it until it is told to stop: threads, callbacks and their order are decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from scheduler.adapters.clock import SystemClock
+from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
+from scheduler.adapters.kubernetes.operator.reconcile import Desk
+from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.runtime.caches import Caches
+from scheduler.adapters.kubernetes.runtime.client import KubeClient
+from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
+from scheduler.adapters.kubernetes.runtime.election import Election
+from scheduler.adapters.kubernetes.runtime.events import EventRecorder
+from scheduler.adapters.kubernetes.runtime.fence import Term
+from scheduler.adapters.kubernetes.runtime.health import (
+    HealthLimits,
+    HealthServer,
+    caches_alive,
+    caches_ready,
+    told,
+)
+from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
+from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
+from scheduler.adapters.kubernetes.runtime.reflector import Reflector
+from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
+from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
+from scheduler.adapters.ledger.sql import SqlLedger
+from scheduler.adapters.metrics.registry import Metrics
+from scheduler.adapters.record.store import stored, write_cycle
+from scheduler.adapters.sources.chain import Chain
+from scheduler.adapters.sources.file import FileSource, by_quantity
+from scheduler.config.series import read_series
+from scheduler.core.accounting.past import KEPT, extended, told_past
+from scheduler.domain.decision import CycleRecord, PlantSetpoint
+from scheduler.domain.observed import Past, SourceReading
+from scheduler.domain.plan import Offer, Plan
+from scheduler.domain.time import Series
+from scheduler.entrypoints.operator.foreman import Floor, Foreman
+from scheduler.entrypoints.operator.governing import Governing
+from scheduler.entrypoints.operator.rooms import Rooms
+from scheduler.loop.deciders import ChildDecider
+from scheduler.loop.runner import GUARD_S
+
+LEASE = "heat-dispatch-operator"
+TICK_S = 900.0
+POLL_S = 60.0
+SYNC_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How one operator process runs.
+
+    cycle_s: how often the timer asks whether a policy's cycle is due. series: a series.csv with prices, weather and demand.
+    record: folder for recorded cycles, of which the last `record_keep` stay.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str = "heat-dispatch"
+    identity: str = ""
+    host: str = ""
+    port: int = 8080
+    ledger: str = "sqlite://"
+    series: Path | None = None
+    record: Path | None = None
+    record_keep: int = 96
+    writes_per_s: float = 20.0
+    workers: int = 2
+    cycle_s: float = TICK_S
+    guard_s: float = GUARD_S
+    decide_limit_s: float = 90.0
+    lease: LeaseTimes = field(default_factory=LeaseTimes)
+
+
+class NoPlant:
+    """No heat plant is connected: offers go nowhere, and nobody acknowledges them."""
+
+    async def publish(self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint]) -> tuple[str, ...]:
+        """Tell nobody."""
+        del offers, setpoints
+        return ()
+
+
+class Operator:
+    """One replica: caches are warm and probes answer from the start; cycle, guard and writes only while it leads."""
+
+    def __init__(self, options: Options) -> None:
+        """Build everything; nothing runs and nothing is written yet.
+
+        Raises:
+            Misconfigured: when there is no cluster to connect to.
+            OSError: when the port is taken.
+        """
+        self.options = options
+        self._clock, self._chance = SystemClock(), np.random.default_rng()
+        self._tell = Teller("operator")
+        self._stopping = threading.Event()
+        self.metrics = Metrics()
+        self._client = KubeClient(Connection(configuration(options.kubeconfig, options.context)))
+        self._stores = Stores()
+        self._caches = Caches(Reflector(self._client, one, self._clock, self._chance.random) for one in self._stores.all())
+        self._limiter = WriteLimiter(self._clock, self._wait, rate_per_s=options.writes_per_s, burst=options.writes_per_s)
+        self._term_writer: Writer | None = None
+        self._events = EventRecorder(lambda: self._term_writer, self._clock, instance=self.identity)
+        self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random)
+        self._hands = Hands(self._stores, self._queue, self._writer_of, self._events, self._clock, self.metrics)
+        self._sources = Chain("sources", self._file_sources())
+        self._past = Past()
+        self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
+        self._ledger = SqlLedger(options.ledger)
+        self.foreman = Foreman(self._floor())
+        guard = Timer(name="guard", when=Every(seconds=options.guard_s), job=self.foreman.guard)
+        cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
+        self._timers = Timers((cycle, guard), self._clock)
+        self._election = Election(
+            self._client,
+            self._clock,
+            self._chance.random,
+            lease=(options.namespace, LEASE),
+            contest=Contest(self.identity, options.lease),
+            on_started=self._began,
+            on_stopped=self._ended,
+        )
+        self._health = self._server()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def identity(self) -> str:
+        """Who we are in the Lease: unique to this process."""
+        return self.options.identity or f"{socket.gethostname()}-{os.getpid()}"
+
+    @property
+    def port(self) -> int:
+        """Port of probes and metrics."""
+        return self._health.port
+
+    # Life.
+
+    def start(self) -> None:
+        """Warm the caches, answer probes, run for leadership."""
+        self._health.start()
+        self._caches.start()
+        self._spawn("sources", self._poll)
+        self._spawn("events", lambda: self._events.run(self._stopping))
+        for number in range(self.options.workers):
+            self._spawn(f"hands-{number}", lambda: self._hands.run(self._stopping))
+        self._spawn("candidate", self._run_when_warm)
+        self._tell.info("started", identity=self.identity, port=self.port)
+
+    def stop(self) -> None:
+        """Hand the lease on first, then end everything."""
+        self._stopping.set()
+        self._election.stop()
+        self._timers.stop()
+        self._queue.close()
+        for thread in self._threads:
+            thread.join(5.0)
+        self._caches.stop()
+        self._health.stop()
+        self._decider.close()
+        self._ledger.close()
+        self._tell.info("stopped", identity=self.identity)
+
+    def run(self) -> None:
+        """Start, wait for SIGTERM or SIGINT, stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self.start()
+        while not self._stopping.wait(1.0):
+            pass
+        self.stop()
+
+    def _run_when_warm(self) -> None:
+        """Run for leadership once everything has been listed: who leads must know what is there."""
+        while not self._stopping.is_set():
+            missing = self._caches.wait_synced(SYNC_LIMIT_S, self._clock, self._wait)
+            if not missing:
+                break
+            self._tell.warning("still reading the cluster", missing=list(missing))
+        if not self._stopping.is_set():
+            self._election.start()
+
+    def _spawn(self, name: str, work: object) -> None:
+        """Run something in a thread of its own."""
+        assert callable(work)
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _wait(self, seconds: float) -> object:
+        """Sleep, or less when we are to stop."""
+        return self._stopping.wait(seconds)
+
+    # Leadership.
+
+    def _began(self, term: Term) -> None:
+        """We lead: a writer for this term, then the timers."""
+        self._term_writer = Writer(self._client, term, self._limiter, self._wait, reach=lambda: Reach.FULL)
+        self.foreman.begin(self._term_writer)
+        self._timers.start(term)
+
+    def _ended(self, term: Term) -> None:
+        """We do not lead any more."""
+        self._timers.stop(term)
+        self._term_writer = None
+        self.foreman.end()
+
+    def _writer_of(self, desk: Desk) -> Writer | None:
+        """What may write for a policy."""
+        return self.foreman.writer_of(desk)
+
+    # Parts.
+
+    def _floor(self) -> Floor:
+        """What the foreman works with."""
+        rooms = Rooms(self._stores, self._clock)
+        return Floor(
+            stores=self._stores,
+            hands=self._hands,
+            governing=Governing(self._stores, rooms),
+            events=self._events,
+            metrics=self.metrics,
+            clock=self._clock,
+            decider=self._decider,
+            ledger=self._ledger,
+            publisher=NoPlant(),
+            past=lambda: self._past,
+            readings=self._sources.readings,
+            blind_s=self._blind_s,
+            record=None if self.options.record is None else self._record,
+        )
+
+    def _cycle(self, term: Term) -> None:
+        """Keep what sources have told, then run the cycle."""
+        now_utc = self._clock.now_utc()
+        since_utc = now_utc - KEPT
+        self._past = extended(self._past, told_past(self._readings(now_utc), now_utc, since_utc=since_utc), since_utc=since_utc)
+        self.foreman.cycle(term)
+
+    def _readings(self, now_utc: datetime) -> Sequence[SourceReading]:
+        """What sources say now."""
+        return self._sources.readings(now_utc)
+
+    def _blind_s(self) -> float | None:
+        """How long the API server has not spoken about what decisions rest on; None before the first whole list."""
+        if not self._stores.synced:
+            return None
+        vital = {self._stores.jobs.kind.plural, self._stores.pods.kind.plural, self._stores.nodes.kind.plural}
+        return max(age.event_s for age in self._caches.ages() if age.name in vital)
+
+    def _file_sources(self) -> list[FileSource]:
+        """The file of series, if one is given."""
+        path = self.options.series
+        return [] if path is None else [FileSource(path.name, path, parse_series)]
+
+    def _poll(self) -> None:
+        """Ask the sources again and again; nobody waits for them."""
+        while not self._stopping.is_set():
+            asyncio.run(self._sources.poll(self._clock.now_utc()))
+            self._stopping.wait(POLL_S)
+
+    def _record(self, desk: Desk, last: Plan | None, record: CycleRecord) -> None:
+        """Keep a cycle on disk for `plan --snapshot`; the oldest ones go."""
+        folder, rules = self.options.record, desk.governance
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{rules.policy}-{record.snapshot.observed_utc:%Y%m%dT%H%M%SZ}.json.gz"
+        settings = rules.settings.in_force(record.snapshot.observed_utc, rules.site.time_zone)
+        write_cycle(folder / name, stored(rules.site, settings, last, record))
+        for old in sorted(folder.glob(f"{rules.policy}-*.json.gz"))[: -self.options.record_keep]:
+            old.unlink(missing_ok=True)
+
+    def _server(self) -> HealthServer:
+        """Probes and metrics."""
+        limits = HealthLimits()
+        return HealthServer(
+            alive=[caches_alive(self._caches, limits)],
+            ready=[caches_ready(self._caches, limits), told("role", self._role)],
+            pages={"/metrics": self._metrics_page},
+            host=self.options.host,
+            port=self.options.port,
+        )
+
+    def _role(self) -> str:
+        """Whether this replica leads, else who does."""
+        return "leader" if self._term_writer is not None else f"standby, {self._election.leader or 'nobody'} leads"
+
+    def _metrics_page(self) -> tuple[str, bytes]:
+        """Everything for Prometheus."""
+        for age in self._caches.ages():
+            self.metrics.set(
+                "store_last_event_timestamp_seconds", self._clock.now_utc().timestamp() - age.event_s, kind=age.name
+            )
+        self.metrics.set("queue_depth", float(self._queue.count()))
+        text, kind = self.metrics.exposition()
+        return kind, text
+
+
+def parse_series(path: Path) -> Mapping[str, Series]:
+    """A series.csv by quantity."""
+    series, _ = read_series(path)
+    return by_quantity(series)

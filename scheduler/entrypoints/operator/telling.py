@@ -1,0 +1,188 @@
+"""What the operator says of itself: DispatchPlan, statuses, Events, metrics, log lines. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.objects import NOTHING, Obj, name_of
+from scheduler.adapters.kubernetes.operator.reconcile import Desk
+from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.plan_object import plan_status
+from scheduler.adapters.kubernetes.runtime import kinds
+from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, merged
+from scheduler.adapters.kubernetes.runtime.errors import ApiError
+from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.writer import Writer
+from scheduler.adapters.kubernetes.stale import end_utc
+from scheduler.adapters.metrics.registry import Metrics
+from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
+from scheduler.domain.decision import CycleRecord
+from scheduler.domain.errors import HeatDispatchError
+from scheduler.domain.job import JobPhase
+from scheduler.domain.plan import PlanStatus
+from scheduler.domain.settings import Mode
+from scheduler.entrypoints.operator.governing import Governed, status_of
+from scheduler.loop.runner import Watch
+
+STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
+DEGRADED, ADVICE = "Degraded", "Advice"
+PLAN_CURRENT = "PlanCurrent"
+
+
+class Telling:
+    """Tells people and Prometheus."""
+
+    def __init__(self, stores: Stores, events: EventRecorder, metrics: Metrics) -> None:
+        """Tell by these."""
+        self._stores, self._events, self._metrics = stores, events, metrics
+        self._tell = Teller("operator.cycle")
+
+    def cycle(self, desk: Desk, record: CycleRecord, took_s: float, views: Mapping[str, JobView]) -> None:
+        """One cycle: a line, numbers, advice in Advise, and what owners of insulated jobs could mend."""
+        decision, policy = record.decision, desk.governance.policy
+        plan, report, metrics = decision.plan, decision.plan.report, self._metrics
+        metrics.observe("cycle_duration_seconds", took_s, policy=policy)
+        metrics.observe("plan_duration_seconds", sum(report.stage_s.values()), policy=policy)
+        metrics.add("cycles_total", policy=policy, status=plan.status.value)
+        metrics.set("last_cycle_timestamp_seconds", decision.at_utc.timestamp(), policy=policy)
+        metrics.set("degraded_step", float(STEPS.index(plan.status)), policy=policy)
+        metrics.set("plan_gap_ratio", report.rolling_gap, policy=policy)
+        for term, value_eur in plan.cost_eur.items():
+            metrics.set("plan_cost_euros", value_eur, policy=policy, term=term)
+        entry = record.entry
+        self._tell.info(
+            "cycle",
+            policy=policy,
+            plan=plan.plan_id,
+            status=plan.status.value,
+            jobs=len(views),
+            held=entry.held,
+            started=entry.started,
+            stopped=entry.stopped,
+            capped=entry.capped,
+            refused=len(decision.refused),
+            gap=round(report.rolling_gap, 4),
+            seconds=round(took_s, 2),
+            **({"why": plan.degraded_reason} if plan.degraded_reason else {}),
+        )
+        if plan.status is not PlanStatus.FRESH:
+            self.degraded(desk, f"{plan.status.value}: {plan.degraded_reason}")
+        if desk.mode is Mode.ADVISE:
+            self._advise([action for action, _ in decision.refused], views)
+        for view in views.values():
+            for problem in view.problems:
+                self._events.say(view.job or view.workload, problem.reason, problem.text, kind=WARNING)
+
+    def degraded(self, desk: Desk, why: str) -> None:
+        """Say on the policy why the plan is not a fresh one."""
+        self._events.say(self._policy(desk.governance.policy), DEGRADED, why[0].upper() + why[1:], kind=WARNING)
+
+    def plan(self, desk: Desk, record: CycleRecord, writer: Writer, baseline_eur: Mapping[str, float]) -> None:
+        """Replace the policy's DispatchPlan."""
+        policy, decision = desk.governance.policy, record.decision
+        seen = self._stores.plans.get(policy)
+        for term, value_eur in baseline_eur.items():
+            self._metrics.set("baseline_cost_euros", value_eur, policy=policy, term=term)
+        fresh = decision.plan.status is PlanStatus.FRESH
+        current = Condition(
+            type=PLAN_CURRENT,
+            status=Truth.TRUE if fresh else Truth.FALSE,
+            reason=decision.plan.status.value[0].upper() + decision.plan.status.value[1:],
+            message=decision.plan.degraded_reason,
+        )
+        try:
+            if seen is None:
+                writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "spec": {"policyRef": policy}}, policy)
+            status = plan_status(decision, desk.governance.settings, baseline_eur)
+            status["conditions"] = list(merged(seen or NOTHING, (current,), decision.at_utc))
+            writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "status": status}, policy, "status", seen)
+        except HeatDispatchError as error:
+            self._tell.warning("plan not written", policy=policy, why=error)
+
+    def statuses(self, governed: Governed, watches: Mapping[str, Watch], writer: Writer, now_utc: datetime) -> None:
+        """Conditions on every object of ours, written when they change."""
+        for obj in self._stores.own_objects():
+            kind, name = str(obj.get("kind")), name_of(obj)
+            conditions = governed.conditions.get(f"{kind}/{name}")
+            if conditions is None:
+                continue
+            status = status_of(obj, conditions, now_utc)
+            if kind == kinds.POLICIES.kind:
+                status |= self._policy_status(name, governed, watches)
+            try:
+                writer.apply(_kind(kind), {"metadata": {"name": name}, "status": status}, name, "status", obj)
+            except ApiError as error:
+                self._tell.warning("status not written", object=f"{kind}/{name}", why=error)
+
+    def gauges(self, desks: Sequence[Desk], now_utc: datetime) -> None:
+        """Jobs by what is done with them, and how far the longest hold has come."""
+        for desk in desks:
+            policy = desk.governance.policy
+            counts = dict.fromkeys(("running", "held", "waiting", "paused", "owner", "insulated"), 0)
+            used = 0.0
+            for view in desk.reader.seen(now_utc).views.values():
+                counts[_state(view)] += 1
+                if view.held and view.marks.held_since_utc is not None:
+                    whole_s = (end_utc(view) - view.marks.held_since_utc).total_seconds()
+                    passed_s = (now_utc - view.marks.held_since_utc).total_seconds()
+                    used = max(used, passed_s / whole_s if whole_s > 0.0 else 1.0)
+            for state, number in counts.items():
+                self._metrics.set("jobs", float(number), policy=policy, state=state)
+            self._metrics.set("hold_used_ratio_max", used, policy=policy)
+            for mode in Mode:
+                self._metrics.set("mode", float(desk.mode is mode), policy=policy, mode=mode.value)
+        for store in self._stores.all():
+            self._metrics.set("store_objects", float(store.count()), kind=store.kind.plural)
+
+    def _policy_status(self, policy: str, governed: Governed, watches: Mapping[str, Watch]) -> dict[str, object]:
+        """What a policy does now."""
+        desk = next((one for one in governed.desks if one.governance.policy == policy), None)
+        watch = watches.get(policy)
+        chapter = None if desk is None else desk.book.chapter
+        held = 0 if chapter is None else sum(intent.hold is not None for intent in chapter.intents.values())
+        found: dict[str, object] = {"mode": Mode.OBSERVE.value if desk is None else desk.mode.value, "heldJobs": held}
+        if watch is not None and watch.last is not None:
+            found["planId"] = watch.last.plan_id
+        return found
+
+    def _advise(self, actions: Sequence[Action], views: Mapping[str, JobView]) -> None:
+        """Recommendations as Events on the jobs."""
+        for action in actions:
+            view = views.get(action.job_id)
+            if view is None:
+                continue
+            match action:
+                case HoldJob():
+                    self._events.say(view.job or view.workload, ADVICE, f"Would be held: {action.text}")
+                case StopJob():
+                    text = f"Would be paused, at the latest until {action.resume_by_utc:%H:%M} UTC: power is dear"
+                    self._events.say(view.job or view.workload, ADVICE, text)
+                case StartJob() if view.held:
+                    self._events.say(view.job or view.workload, ADVICE, f"Would be released on {action.pool_id}")
+                case _:
+                    pass
+
+    def _policy(self, name: str) -> Obj:
+        """The policy's object, to hang an Event on."""
+        found = next((obj for obj in self._stores.of_policy(kinds.POLICIES) if name_of(obj) == name), None)
+        return found or {"apiVersion": kinds.POLICIES.api_version, "kind": kinds.POLICIES.kind, "metadata": {"name": name}}
+
+
+def _kind(name: str) -> kinds.Kind:
+    """A kind of ours by its name."""
+    own = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
+    return next(one for one in own if one.kind == name)
+
+
+def _state(view: JobView) -> str:
+    """What is done with a job, for counting."""
+    if view.owner_took:
+        return "owner"
+    if view.insulated:
+        return "insulated"
+    if view.held:
+        return "paused" if view.state.phase is JobPhase.PAUSED else "held"
+    return "running" if view.state.phase is JobPhase.RUNNING else "waiting"
