@@ -10,7 +10,7 @@ from scheduler.adapters.kubernetes.runtime import trim
 from scheduler.adapters.kubernetes.runtime.kinds import JOBS, NODES, PODS, Kind
 from scheduler.adapters.kubernetes.runtime.store import Store, label, node_name, owner_uids
 
-MANAGED = [
+MANAGED: list[dict[str, Any]] = [
     {
         "manager": manager,
         "operation": "Update",
