@@ -113,6 +113,18 @@ def test_a_relist_tells_only_what_changed() -> None:
     assert (old["metadata"]["resourceVersion"], new["metadata"]["resourceVersion"]) == ("3", "4")
 
 
+def test_a_listener_that_fails_costs_nobody_a_change() -> None:
+    pods, told = store(), list[Change]()
+
+    def broken(_change: Change) -> None:
+        raise RuntimeError("a bug")
+
+    pods.subscribe(broken)
+    pods.subscribe(told.append)
+    pods.replace([pods.frozen(pod(name, number)) for number, name in enumerate("abc")])
+    assert [change.key[1] for change in told] == ["a", "b", "c"]
+
+
 def test_a_namesake_in_place_of_a_deleted_object_is_told_as_changed() -> None:
     pods, told = store(), list[Change]()
     pods.put(pods.frozen(pod("a", 1)))

@@ -279,7 +279,8 @@ class Watch:
                 rest += piece
                 *lines, rest = rest.split(b"\n") if b"\n" in piece else [rest]
                 yield from (bytes(line) for line in lines if line.strip())
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            # ValueError: a TLS socket that `stop` has shut says so.
             if not self._stopped:
                 raise no_answer(error, self._asked) from error
 

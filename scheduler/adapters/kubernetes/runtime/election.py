@@ -189,6 +189,8 @@ class Election:
         return {"metadata": metadata, "spec": spec}
 
     def _begin(self) -> None:
+        if self._stopping.is_set():
+            return
         self._terms += 1
         self._term = Term(self._terms, self._clock, self._contest.valid_until_s)
         self._tell.info("leading", identity=self._contest.identity, term=self._terms)

@@ -131,6 +131,11 @@ class WorkQueue(Generic[K]):
             self._changed.notify()
             return wait_s
 
+    @property
+    def closed(self) -> bool:
+        """True after `close`: a worker that is given None looks here whether to go."""
+        return self._closed
+
     def drop(self, key: K) -> None:
         """Forget a key altogether."""
         with self._changed:

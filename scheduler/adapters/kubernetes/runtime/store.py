@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from scheduler.adapters.kubernetes.runtime.frozen import EMPTY, Key, Obj, freeze, key_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
+from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.trim import Trim, common
 
 Index = Callable[[Obj], Iterable[str]]
@@ -73,6 +74,7 @@ class Store:
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
         self._synced = False
+        self._log = Teller("runtime.store")
 
     # Reading.
 
@@ -170,7 +172,10 @@ class Store:
                     self._found[name].pop(value, None)
 
     def _tell(self, changes: Iterable[Change | None]) -> None:
-        for change in changes:
-            if change is not None:
-                for listener in tuple(self._listeners):
+        """Tell every listener of every change: one that fails costs nobody else a change, and the store nothing."""
+        for change in (one for one in changes if one is not None):
+            for listener in tuple(self._listeners):
+                try:
                     listener(change)
+                except Exception as error:  # a bug of a listener
+                    self._log.error("listener fault", fault=error, kind=self.kind.plural, key="/".join(change.key))
