@@ -20,11 +20,15 @@ from scheduler.domain.snapshot import FinishedJob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobWork:
-    """Uncapped seconds that a job has behind it at `at_utc`, and how fast it goes on from there: 0 while it does not run."""
+    """Uncapped seconds that a job has behind it at `at_utc`, and how fast it goes on from there: 0 while it does not run.
+
+    stops: how often it had been stopped by then.
+    """
 
     at_utc: datetime
     work_s: float
     speed: float
+    stops: int = 0
 
 
 def found_running(started_utc: datetime, now_utc: datetime) -> JobWork:
@@ -39,13 +43,13 @@ def worked(work: JobWork, now_utc: datetime, speed: float, hold_s: float = 180.0
         return replace(work, speed=speed)
     beyond_s = max(0.0, passed_s - hold_s) if work.speed > 0.0 else 0.0
     done_s = (passed_s - beyond_s) * work.speed + beyond_s
-    return JobWork(at_utc=now_utc, work_s=work.work_s + done_s, speed=speed)
+    return replace(work, at_utc=now_utc, work_s=work.work_s + done_s, speed=speed)
 
 
 def stopped(work: JobWork, at_utc: datetime, lost_s: float) -> JobWork:
     """The job after a stop that costs `lost_s` seconds of progress."""
     there = worked(work, at_utc, 0.0)
-    return replace(there, work_s=max(0.0, there.work_s - lost_s))
+    return replace(there, work_s=max(0.0, there.work_s - lost_s), stops=work.stops + 1)
 
 
 def speed_under(caps: Caps, cap_w: float | None, natural_w: float | None) -> float:

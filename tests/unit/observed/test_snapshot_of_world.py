@@ -16,9 +16,8 @@ import pytest
 from scheduler.adapters.history.memory import MemoryHistory
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.record.codec import decode, encode
-from scheduler.core.accounting.arrived import Arrivals, arrival_of, arrived, unsettled
-from scheduler.core.accounting.ended import JobWork, ended_job, found_running, speed_under, worked
-from scheduler.core.accounting.observed import Meter, Sample, SampleRule, metered
+from scheduler.core.accounting.observed import Sample
+from scheduler.core.accounting.observing import JobLook, Look, LookRules, Memory, observe
 from scheduler.core.accounting.past import KEPT, extended
 from scheduler.core.accounting.told import believed
 from scheduler.domain.decision import Decision
@@ -47,6 +46,7 @@ from scheduler.ports import HistoryStore
 from scheduler.simulate.generate import weeks
 from scheduler.simulate.record import column
 from scheduler.simulate.strategies import RunSpec, Stage, build
+from scheduler.simulate.virtual_job import VirtualJob
 from scheduler.simulate.world import Clockwork, Steering, World
 from scheduler.units import S_PER_DAY, s_from_h
 
@@ -184,9 +184,13 @@ def test_watched_from_outside_the_plan_differs_by_what_a_minute_hides() -> None:
     at most, most of them under a millionth).
     """
     world, steering = world_of("easy_fixed_cap", 60, 0.85, gpus=64)
-    past = Watcher(world).watch(steering, s_from_h(30.0))
+    watcher = Watcher(world)
+    past = watcher.watch(steering, s_from_h(30.0))
     theirs = world.snapshot()
     ours = snapshot_of(world.site, seen_by(theirs, past, readings_of(theirs)))
+    for mine_state, their_state in zip(watcher.states, theirs.jobs, strict=True):
+        assert mine_state.work_done_s == pytest.approx(their_state.work_done_s, abs=60.0 * 0.2)
+        assert replace(mine_state, work_done_s=their_state.work_done_s) == their_state
     assert ours.history.arrived_gpu_h.keys() == theirs.history.arrived_gpu_h.keys()
     for name, series in theirs.history.arrived_gpu_h.items():
         assert ours.history.arrived_gpu_h[name].values == pytest.approx(series.values.reshape(-1, 15).sum(axis=1), abs=1e-9)
@@ -214,70 +218,50 @@ def test_watched_from_outside_the_plan_differs_by_what_a_minute_hides() -> None:
 
 
 class Watcher:
-    """Looks at a world once a minute, as an operator looks at a cluster, and keeps slots."""
+    """Looks at a world once a minute, as an operator looks at a cluster, and keeps what it is told."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
-        self.rule = SampleRule(hold_s=180.0)
-        self.meters: dict[str, Meter] = {}
-        self.arrivals = Arrivals()
-        self.works: dict[str, JobWork] = {}
-        self.ended = 0
-        self.past = Past()
+        self.world, self.rules = world, LookRules()
+        self.memory, self.past, self.told = Memory(), Past(), Past()
 
     def watch(self, steering: Steering, until_s: float) -> Past:
-        self.look([])
+        self.look()
         while self.world.clock.now_s < until_s:
             self.world.run_slot(steering)
+            self.look()
             if self.world.slot % 97 == 0:
-                self.restart()
-            # Means of the minute that has passed, stamped with its start.
-            record, start_utc = self.world.record, self.world.now_utc - timedelta(minutes=1)
-            means = [
-                Sample(key=key_of(CAPTURED_KW, name), at_utc=start_utc, value=plug.captured_kw[-1])
-                for name, plug in record.plugs.items()
-            ]
-            self.look(means)
-        return self.seen_now()
+                # Come back with nothing but what was written down.
+                self.memory = decode(Memory, json.loads(json.dumps(encode(Memory, self.memory))))
+        return self.told
 
-    def restart(self) -> None:
-        """Come back with nothing but what was written down."""
-        self.meters = decode(dict[str, Meter], json.loads(json.dumps(encode(dict[str, Meter], self.meters))))
-        self.arrivals = decode(Arrivals, json.loads(json.dumps(encode(Arrivals, self.arrivals))))
-        self.works = decode(dict[str, JobWork], json.loads(json.dumps(encode(dict[str, JobWork], self.works))))
-
-    def seen_now(self) -> Past:
-        """What is kept, and what is not settled yet."""
-        now_utc, names = self.world.now_utc, tuple(one.name for one in self.world.site.classes)
-        fresh = unsettled(self.arrivals, now_utc, names, self.rule)
-        return extended(self.past, Past(series=fresh), since_utc=now_utc - KEPT)
-
-    def look(self, means: list[Sample]) -> None:
+    def look(self) -> None:
         world, now_utc = self.world, self.world.now_utc
-        cluster = world.cluster
-        busy = sum(job.gpus for job in cluster.running.values() if job.insulated)
-        samples = [*means, Sample(key=INSULATED_GPUS, at_utc=now_utc, value=float(busy))]
-        self.meters, told = metered(self.meters, samples, now_utc, self.rule)
-        there = [arrival_of(job.job_id, job.truth.job) for job in cluster.jobs.values() if job.submit_s <= cluster.now_s]
-        names = tuple(one.name for one in world.site.classes)
-        self.arrivals, came = arrived(self.arrivals, there, now_utc, names, self.rule)
-        self.progress(now_utc)
-        self.past = extended(self.past, Past(series=told | came, ended=tuple(self.ends())), since_utc=now_utc - KEPT)
+        # Means of the minute that has passed, stamped with its start.
+        start_utc = now_utc - timedelta(minutes=1)
+        samples = tuple(
+            Sample(key=key_of(CAPTURED_KW, name), at_utc=start_utc, value=plug.captured_kw[-1])
+            for name, plug in world.record.plugs.items()
+            if plug.captured_kw
+        )
+        jobs = tuple(self.seen(job) for job in world.cluster.jobs.values() if job.submit_s <= world.cluster.now_s)
+        look = Look(now_utc=now_utc, jobs=jobs, samples=samples)
+        self.memory, told = observe(world.site, self.memory, look, self.rules)
+        self.past = extended(self.past, told.past, since_utc=now_utc - KEPT)
+        self.told = extended(self.past, told.fresh, since_utc=now_utc - KEPT)
+        self.states = told.jobs
 
-    def progress(self, now_utc: datetime) -> None:
-        cluster = self.world.cluster
-        for name, job in cluster.running.items():
-            speed = speed_under(self.world.site.caps, job.cap_w, job.natural_w)
-            found = self.works.get(name) or found_running(self.world.clock.at(job.start_s or 0.0), now_utc)
-            self.works[name] = worked(found, now_utc, speed)
-
-    def ends(self) -> Iterator[EndedJob]:
-        cluster = self.world.cluster
-        for job in cluster.finished[self.ended :]:
-            end_utc = self.world.clock.at(job.end_s or 0.0)
-            work = self.works.pop(job.job_id)
-            yield ended_job(job.truth.job, job.job_id, "", work, end_utc, job.natural_w)
-        self.ended = len(cluster.finished)
+    def seen(self, job: VirtualJob) -> JobLook:
+        cluster, clock = self.world.cluster, self.world.clock
+        state = self.world.observer.state(job, cluster)
+        # Progress is ours to find out.
+        hidden = replace(state, work_done_s=0.0 if job.start_s is None else cluster.now_s - job.start_s)
+        return JobLook(
+            job_uid=job.job_id,
+            workload="",
+            state=hidden,
+            started_utc=None if job.first_start_s is None else clock.at(job.first_start_s),
+            succeeded_utc=None if job.end_s is None else clock.at(job.end_s),
+        )
 
 
 def cut_series(series: Series, start_utc: datetime, end_utc: datetime | None) -> Series:
