@@ -57,6 +57,7 @@ class DrawRule:
 
 
 Draws = Mapping[str, Mapping[str, DrawHistogram]]
+NaturalDraws = Mapping[tuple[str, str], float]
 
 
 def shows_natural_draw(state: JobState) -> bool:
@@ -94,14 +95,20 @@ def _latest(known: dict[str, DrawHistogram], count: int) -> dict[str, DrawHistog
     return {name: one for name, one in known.items() if name in kept}
 
 
-def natural_draw_w(draws: Draws, class_name: str, workload: str, rule: DrawRule) -> float | None:
+def natural_draws_w(draws: Draws, rule: DrawRule) -> NaturalDraws:
+    """Draw per GPU in W by class and workload, of those that were seen often enough."""
+    return {
+        (class_name, workload): quantile_w(one.counts, rule.quantile)
+        for class_name, known in draws.items()
+        for workload, one in known.items()
+        if float(one.counts.sum()) >= rule.least_samples
+    }
+
+
+def natural_draw_w(draws: NaturalDraws, class_name: str, workload: str) -> float | None:
     """Draw per GPU in W of a workload, else of its class; None when too little was seen of both."""
-    known = draws.get(class_name, {})
-    for name in (workload, WHOLE_CLASS):
-        one = known.get(name)
-        if one is not None and float(one.counts.sum()) >= rule.least_samples:
-            return quantile_w(one.counts, rule.quantile)
-    return None
+    own = draws.get((class_name, workload))
+    return draws.get((class_name, WHOLE_CLASS)) if own is None else own
 
 
 def quantile_w(counts: FloatArray, quantile: float) -> float:

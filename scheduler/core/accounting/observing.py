@@ -6,7 +6,7 @@ restart go on in the middle of a slot.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,8 +16,10 @@ from scheduler.core.accounting.draws import (
     DrawHistogram,
     DrawRule,
     DrawSample,
+    NaturalDraws,
     learned,
     natural_draw_w,
+    natural_draws_w,
     shows_natural_draw,
 )
 from scheduler.core.accounting.ended import JobWork, ended_job, found_running, speed_under, stopped, worked
@@ -105,8 +107,9 @@ def observe(site: Site, memory: Memory, look: Look, rules: LookRules) -> tuple[M
     )
     draws = learned(memory.draws, _drawn(look.jobs), now_utc, rules.draw)
     after = replace(after, arrivals=arrivals, draws=draws)
-    after, ended = _follow(site, after, look.jobs, now_utc, rules)
-    states = tuple(_known(one, after, rules) for one in look.jobs if one.state.phase is not JobPhase.DONE)
+    natural = natural_draws_w(draws, rules.draw)
+    after, ended = _follow(site, after, look, natural, rules)
+    states = tuple(_known(one, after, natural) for one in look.jobs if one.state.phase is not JobPhase.DONE)
     fresh = unsettled(arrivals, now_utc, names, rules.sample)
     return after, Told(past=Past(series=slots | energies | came, ended=ended), fresh=Past(series=fresh), jobs=states)
 
@@ -142,39 +145,38 @@ def _drawn(jobs: Iterable[JobLook]) -> list[DrawSample]:
     ]
 
 
-def natural_w(one: JobLook, memory: Memory, rules: LookRules) -> float | None:
+def natural_w(one: JobLook, natural: NaturalDraws) -> float | None:
     """Natural draw per GPU of a job: as its owner states, else as learned."""
     stated = one.state.job.natural_power_w_per_gpu
-    if stated is not None:
-        return stated
-    return natural_draw_w(memory.draws, one.state.job.class_name, one.workload, rules.draw)
+    return natural_draw_w(natural, one.state.job.class_name, one.workload) if stated is None else stated
 
 
 def _follow(
-    site: Site, memory: Memory, jobs: Sequence[JobLook], now_utc: datetime, rules: LookRules
+    site: Site, memory: Memory, look: Look, natural: NaturalDraws, rules: LookRules
 ) -> tuple[Memory, tuple[EndedJob, ...]]:
     """Bring the progress of every job up to now, and tell those that have done their work since the last look."""
     before = set(memory.ended)
     works: dict[str, JobWork] = {}
     listed: list[str] = []
     ended: list[EndedJob] = []
-    for one in jobs:
+    for one in look.jobs or ():
         if one.succeeded_utc is not None:
             listed.append(one.job_uid)
             work = None if one.job_uid in before else _last_work(one, memory)
             if work is not None:
-                draw_w = natural_draw_w(memory.draws, one.state.job.class_name, one.workload, rules.draw)
+                draw_w = natural_draw_w(natural, one.state.job.class_name, one.workload)
                 ended.append(ended_job(one.state.job, one.job_uid, one.workload, work, one.succeeded_utc, draw_w))
         elif one.state.phase is not JobPhase.DONE:
-            work = _work(site, one, memory, now_utc, rules)
+            speed = speed_under(site.caps, one.state.cap_w, natural_w(one, natural))
+            work = _work(site, one, memory.works.get(one.job_uid), look.now_utc, speed, rules)
             if work is not None:
                 works[one.job_uid] = work
     return replace(memory, works=works, ended=tuple(listed)), tuple(ended)
 
 
-def _work(site: Site, one: JobLook, memory: Memory, now_utc: datetime, rules: LookRules) -> JobWork | None:
-    """Progress of a job that is there; None before it has run."""
-    state, known = one.state, memory.works.get(one.job_uid)
+def _work(site: Site, one: JobLook, known: JobWork | None, now_utc: datetime, speed: float, rules: LookRules) -> JobWork | None:
+    """Progress of a job that goes on at `speed` if it runs; None before it has run."""
+    state = one.state
     running = state.phase is JobPhase.RUNNING and state.started_utc is not None
     if known is None:
         if not running and state.work_done_s <= 0.0:
@@ -184,10 +186,9 @@ def _work(site: Site, one: JobLook, memory: Memory, now_utc: datetime, rules: Lo
     elif state.preemptions > known.stops:
         lost_s = next((job.checkpoint_s for job in site.classes if job.name == state.job.class_name), 0.0)
         known = replace(stopped(known, state.pause_start_utc or now_utc, lost_s), stops=state.preemptions)
-    speed = speed_under(site.caps, state.cap_w, natural_w(one, memory, rules)) if running else 0.0
     if running and known.speed <= 0.0 and state.started_utc is not None and state.started_utc > known.at_utc:
         known = worked(known, state.started_utc, speed)
-    return worked(known, now_utc, speed, rules.sample.hold_s)
+    return worked(known, now_utc, speed if running else 0.0, rules.sample.hold_s)
 
 
 def _last_work(one: JobLook, memory: Memory) -> JobWork | None:
@@ -198,8 +199,9 @@ def _last_work(one: JobLook, memory: Memory) -> JobWork | None:
     return found_running(one.started_utc, one.succeeded_utc)
 
 
-def _known(one: JobLook, memory: Memory, rules: LookRules) -> JobState:
+def _known(one: JobLook, memory: Memory, natural: NaturalDraws) -> JobState:
     """The state of a job with its progress and its natural draw, as far as they are known."""
-    work = memory.works.get(one.job_uid)
-    job = replace(one.state.job, natural_power_w_per_gpu=natural_w(one, memory, rules))
-    return replace(one.state, job=job, work_done_s=one.state.work_done_s if work is None else work.work_s)
+    state, work, draw_w = one.state, memory.works.get(one.job_uid), natural_w(one, natural)
+    job = state.job if draw_w == state.job.natural_power_w_per_gpu else replace(state.job, natural_power_w_per_gpu=draw_w)
+    work_s = state.work_done_s if work is None else work.work_s
+    return state if job is state.job and work_s == state.work_done_s else replace(state, job=job, work_done_s=work_s)

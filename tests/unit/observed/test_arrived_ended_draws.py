@@ -15,6 +15,7 @@ from scheduler.core.accounting.draws import (
     DrawSample,
     learned,
     natural_draw_w,
+    natural_draws_w,
     quantile_w,
     shows_natural_draw,
 )
@@ -166,19 +167,19 @@ def drawn(watts: list[float], workload: str = "train") -> list[DrawSample]:
 
 def test_the_draw_of_a_workload_is_a_quantile_of_enough_samples() -> None:
     draws = learned({}, drawn([401.0, 402.0, 403.0]), START, DRAWS)
-    assert natural_draw_w(draws, "batch", "train", DRAWS) is None
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "train") is None
     draws = learned(draws, drawn([455.0]), START, DRAWS)
     # Three of four in [400, 410): half of them is two thirds into it.
-    assert natural_draw_w(draws, "batch", "train", DRAWS) == pytest.approx(400.0 + 10.0 * 2 / 3)
-    assert natural_draw_w(draws, "web", "train", DRAWS) is None
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "train") == pytest.approx(400.0 + 10.0 * 2 / 3)
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "web", "train") is None
 
 
 def test_a_workload_that_is_not_known_yet_draws_what_its_class_does() -> None:
     draws = learned({}, drawn([405.0] * 3, "a") + drawn([605.0] * 5, "b"), START, DRAWS)
-    assert natural_draw_w(draws, "batch", "b", DRAWS) == pytest.approx(605.0, abs=1.0)
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "b") == pytest.approx(605.0, abs=1.0)
     # Of the eight of the class the median is the first of b.
-    assert natural_draw_w(draws, "batch", "a", DRAWS) == pytest.approx(602.0)
-    assert natural_draw_w(draws, "batch", "never seen", DRAWS) == pytest.approx(602.0)
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "a") == pytest.approx(602.0)
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "never seen") == pytest.approx(602.0)
 
 
 def test_old_draws_fade() -> None:
@@ -186,7 +187,7 @@ def test_old_draws_fade() -> None:
     for watts in [405.0] * 10 + [605.0] * 20:
         draws = learned(draws, drawn([watts] * 10), START, DRAWS)
     assert float(draws["batch"]["train"].counts.sum()) <= DRAWS.half_samples
-    assert natural_draw_w(draws, "batch", "train", DRAWS) == pytest.approx(605.0, abs=2.0)
+    assert natural_draw_w(natural_draws_w(draws, DRAWS), "batch", "train") == pytest.approx(605.0, abs=2.0)
 
 
 def test_impossible_draws_teach_nothing() -> None:
