@@ -7,7 +7,7 @@ no forecast.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -77,9 +77,12 @@ class Counter:
         work = work_of(self.site, state, ahead.durations, ahead.arrival_draw_w, self.settings)
         if work is None:
             return None
+        now_slot = grid.slot_of(now_utc)
         job = plan_job(self.site, work, grid, self.settings, 0.0)
+        # For a plan a job is there from the next slot on; this one is there now, in the middle of a slot.
+        job = replace(job, release_slot=min(job.release_slot, max(0, now_slot)))
         free = np.asarray([free_gpus.get(pool.pool_id, 0.0) for pool in self.site.pools])
-        decided = admit(self.problem, self.plan.duals, job, now_slot=grid.slot_of(now_utc), free_gpus=free)
+        decided = admit(self.problem, self.plan.duals, job, now_slot=now_slot, free_gpus=free)
         point = None if decided.point is None else job.points[decided.point]
         latest_utc = grid.time_of(job.latest_start_slot or 0)
         return Newcomer(

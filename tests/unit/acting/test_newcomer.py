@@ -43,6 +43,17 @@ def test_a_newcomer_starts_or_is_held_with_an_end(counter: Counter) -> None:
                 assert action.text.startswith("Held until")
 
 
+def test_a_job_that_comes_in_the_middle_of_a_slot_may_start_in_it(counter: Counter) -> None:
+    # Submitted at 10:07; waiting for anything costs it 10 EUR an hour, so no later start can be cheaper.
+    late = queued("new", gpus=8)
+    late = replace(late, job=replace(late.job, submit_utc=LATER))
+    dear = replace(SITE, classes=tuple(replace(one, waiting_eur_per_gpu_h=10.0) for one in SITE.classes))
+    made = replace(counter, site=dear).decide(late, LATER, FREE)
+    assert made is not None
+    assert made.decided.start_now
+    assert [type(action) for action in made.actions(LATER)] == [StartJob]
+
+
 def test_without_room_it_waits_and_says_so(counter: Counter) -> None:
     made = counter.decide(queued("new", gpus=8), LATER, {})
     assert made is not None
