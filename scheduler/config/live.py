@@ -105,7 +105,14 @@ def _plain(obj: Mapping[str, Any]) -> dict[str, Any]:
     # Large and of no use here; the API server's own copy of what was applied is among the annotations.
     for name in ("managedFields", "annotations", "ownerReferences"):
         metadata.pop(name, None)
-    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
+    return {**{key: _thawed(value) for key, value in obj.items() if key != "status"}, "metadata": metadata}
+
+
+def _thawed(value: Any) -> Any:
+    """Plain dicts and lists of what a cache may hold as immutable ones: the kinds are strict about it."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _with_pools(entry: Manifest, pools: Sequence[NodePool]) -> Manifest:

@@ -102,6 +102,8 @@ class ChildDecider:
         self._pipe: Connection | None = None
         # Held by the thread, not by the task: a cancelled task leaves its thread waiting for the child.
         self._turn = threading.Lock()
+        # Whoever ends the child takes it away first: two threads must not both close it.
+        self._ending = threading.Lock()
         self._asked = 0
 
     async def decide(self, site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None) -> Decision:
@@ -192,14 +194,15 @@ class ChildDecider:
         return reason
 
     def close(self) -> None:
-        """Kill the child if there is one; the next request starts a new one."""
-        if self._pipe is not None:
-            self._pipe.close()
-        if self._child is not None:
-            self._child.kill()
-            self._child.join()
-            self._child.close()
-        self._pipe, self._child = None, None
+        """Kill the child if there is one; the next request starts a new one. May be called while another thread waits for it."""
+        with self._ending:
+            pipe, child, self._pipe, self._child = self._pipe, self._child, None, None
+        if pipe is not None:
+            pipe.close()
+        if child is not None:
+            child.kill()
+            child.join()
+            child.close()
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Options:
     identity: str = ""
     host: str = ""
     port: int = 8080
-    ledger: str = "sqlite://"
+    ledger: str = "sqlite:///heat-dispatch.db"
     series: Path | None = None
     record: Path | None = None
     record_keep: int = 96

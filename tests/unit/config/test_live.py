@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -90,6 +91,18 @@ def test_the_nodes_that_are_there_take_the_place_of_the_pools_of_the_site() -> N
     live = read(objects, (pool,))
     site = governed(live, one(objects, "DispatchPolicy")["metadata"]["name"]).site
     assert [(each.pool_id, each.gpus) for each in site.pools] == [("seen", 24)]
+
+
+def test_a_cache_may_hand_out_immutable_objects() -> None:
+    def frozen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return MappingProxyType({key: frozen(item) for key, item in value.items()})
+        return tuple(frozen(item) for item in value) if isinstance(value, list) else value
+
+    objects = reference()
+    live = live_manifests([frozen(obj) for obj in objects.values()], (), NOW)
+    assert live.findings == read(objects).findings
+    assert site_from(live.manifests) == site_from(read(objects).manifests)
 
 
 def two_policies(first: list[str], second: list[str]) -> dict[str, dict[str, Any]]:
