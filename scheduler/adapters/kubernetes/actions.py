@@ -57,8 +57,8 @@ class Orders:
 
 def write_for(action: Action, view: JobView, orders: Orders) -> Verdict:
     """What carries an action out on the job as it is seen now. Caps are written per node, not here."""
-    if view.owner_took:
-        return view.owner_took
+    if view.owner_took or view.marks.held_by is HeldBy.OWNER:
+        return view.owner_took or "its owner took it over"
     if view.insulated:
         return "insulated: never touched"
     if view.state.phase is JobPhase.DONE:
@@ -178,10 +178,10 @@ def taken(view: JobView) -> Write | None:
 
 
 def over(marks: Marks) -> Marks:
-    """Marks of a hold that has ended; the life of the job stays."""
+    """Marks of a hold that has ended; the life of the job stays, and so does its owner's claim."""
     return replace(
         marks,
-        held_by=None,
+        held_by=HeldBy.OWNER if marks.held_by is HeldBy.OWNER else None,
         held_since_utc=None,
         hold_until_utc=None,
         reason="",

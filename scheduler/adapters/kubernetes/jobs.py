@@ -273,13 +273,18 @@ def _held(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes) -
 
 
 def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, manager: str) -> str:
-    """Why a job is its owner's alone. A queued job's marks are on the Job (gate) or on its Workload (active)."""
+    """Why a job is its owner's alone. A queued job's marks are on the Job (gate) or on its Workload (active).
+
+    Our gate is ours to take away, whoever has the job: only we do.
+    """
     if lever is Lever.SUSPEND:
         return owner_took(job, marks, wishes, manager)
+    if GATE in gates_of(job):
+        return ""
     at_creation = marks_of(job)
     if HeldBy.OWNER in (marks.held_by, at_creation.held_by):
         return "its owner took it over"
-    if at_creation.held and GATE not in gates_of(job):
+    if at_creation.held:
         return "its owner took our gate away himself"
     if lever is Lever.GATE:
         return ""
@@ -287,7 +292,7 @@ def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, 
         return "" if marks.held else "its owner switched it off"
     if marks.held:
         return "its owner started it himself"
-    return "another controller gates it" if set(gates_of(job)) - {GATE} else ""
+    return "another controller gates it" if gates_of(job) else ""
 
 
 def _standing(

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from scheduler.adapters.kubernetes.actions import let_go
 from scheduler.adapters.kubernetes.admission_check import Check, ready
 from scheduler.adapters.kubernetes.jobs import JobView, Surroundings, read
+from scheduler.adapters.kubernetes.marks import HeldBy
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, condition, controller_of, instant, text, uid_of
 from scheduler.adapters.kubernetes.writes import Write
 from scheduler.domain.job import JobPhase
@@ -70,6 +71,8 @@ def due_because(view: JobView, mode: Mode, now_utc: datetime) -> str:
         return ""
     if mode is not Mode.DISPATCH:
         return f"nothing is held in mode {mode.value}"
+    if view.marks.held_by is HeldBy.OWNER:
+        return "its owner took it over"
     return "it is insulated" if view.insulated else over_because(view, now_utc)
 
 

@@ -39,6 +39,13 @@ def test_gates_end_too_and_other_gates_stay() -> None:
     assert write.annotations[GATED_BY] == "budget.example/gate"
 
 
+def test_a_gate_on_a_job_that_its_owner_took_ends_too_and_it_stays_his() -> None:
+    given = job(suspend=True, labels=QUEUED, annotations=GATED, marks=Marks(held_by=HeldBy.OWNER))
+    (write,) = stale_writes([given], [], NOW)
+    assert "heatdispatch.io/held-by" not in write.annotations
+    assert due_because(view(given), Mode.DISPATCH, NOW) == "its owner took it over"
+
+
 def test_workloads_switched_off_by_us_are_switched_on() -> None:
     off = workload(active=False, marks=PAST)
     (write,) = stale_writes([job(suspend=True, labels=QUEUED)], [off], NOW)
