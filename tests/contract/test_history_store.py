@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import tracemalloc
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -256,6 +257,20 @@ def test_memory_and_sql_agree(appends: list[tuple[int, list[float], int | None]]
         assert found.issued_utc == theirs[key].issued_utc
     assert run(memory.prune(at(since))) == sql.prune_now(at(since))
     sql.close()
+
+
+def test_two_months_of_twenty_series_take_little_room(store: HistoryStore) -> None:
+    # 60 days * 96 quarters * 20 series of 8 bytes are 0.92 MB; read row by row as objects they would be 20 times that.
+    rng = np.random.default_rng(0)
+    keys = [f"it_kw pool-{number}" for number in range(20)]
+    run(store.append(Past(series={key: series(rng.random(60 * 96).tolist()) for key in keys})))
+    tracemalloc.start()
+    past = run(store.past(START))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(series.grid.slots for series in past.series.values()) == 115_200
+    assert held < 2_500_000
+    assert peak < 8_000_000
 
 
 # What only a database has to answer for.
