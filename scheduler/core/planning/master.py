@@ -162,14 +162,7 @@ class Master:
 
     def reduced_eur(self, solved: Solved) -> FloatArray:
         """Reduced cost of every column at the prices of an LP solution."""
-        columns, prices, hours = self.columns, solved.prices, self.frame.frame.hours
-        assert prices is not None
-        owner = columns.owner
-        pool, step = columns.pool[owner], columns.load_step
-        paid = columns.load_gpus * prices.gpu_eur_per_gpu_h[pool, step] + columns.load_kw * prices.draw_eur_per_kwh[pool, step]
-        load_eur = np.bincount(owner, weights=paid * hours[step], minlength=columns.count)
-        found: FloatArray = columns.cost + load_eur - solved.job_eur[columns.job]
-        return found
+        return reduced_eur(self.columns, solved, self.frame.frame.hours)
 
     def whole(self, index: IntArray, nodes: int, gap: float) -> FloatArray | None:
         """Plant columns of the best solution with these ones whole, see `HotLp.whole`; the LP itself is untouched."""
@@ -195,8 +188,12 @@ class Master:
         return np.array([one == highspy.HighsBasisStatus.kBasic for one in status[self._base :]], dtype=np.bool_)
 
     def part(self, keep: BoolArray) -> Master:
-        """The same plant with some of the columns, all basic ones among them: it stands at the same solution."""
+        """The same plant with some of the columns, all basic ones among them: it stands at the same solution.
+
+        Its dual simplex leaves costs as they are: perturbed ones led it round for thousands of steps after every decision.
+        """
         small = Master(self.frame, self.columns.take(keep))
+        small._lp.option("dual_simplex_cost_perturbation_multiplier", 0.0)
         every = np.arange(self._base)
         small.bound_plant(every, self.plant_lower, self.plant_upper)
         status, rows = self._lp.basis()
@@ -211,6 +208,23 @@ class Master:
         """Move the bounds of some plant columns, such as pump states."""
         self.plant_lower[index], self.plant_upper[index] = lower, upper
         self._lp.change_bounds(index, lower, upper)
+
+
+def reduced_eur(columns: Columns, solved: Solved, hours: FloatArray) -> FloatArray:
+    """Reduced cost of any columns at the prices of an LP solution; `hours`: length of each step."""
+    assert solved.prices is not None
+    found: FloatArray = priced_eur(columns, solved.prices, hours) - solved.job_eur[columns.job]
+    return found
+
+
+def priced_eur(columns: Columns, prices: Prices, hours: FloatArray) -> FloatArray:
+    """Cost of columns with what they pay for GPUs and draw; `hours`: length of each step."""
+    owner = columns.owner
+    pool, step = columns.pool[owner], columns.load_step
+    paid = columns.load_gpus * prices.gpu_eur_per_gpu_h[pool, step] + columns.load_kw * prices.draw_eur_per_kwh[pool, step]
+    load_eur = np.bincount(owner, weights=paid * hours[step], minlength=columns.count)
+    found: FloatArray = columns.cost + load_eur
+    return found
 
 
 def early(columns: Columns, commit_slots: int) -> BoolArray:

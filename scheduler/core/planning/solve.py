@@ -21,12 +21,12 @@ from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Master, Solved, early, pruned, skeleton
+from scheduler.core.planning.master import Master, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
 from scheduler.core.planning.warm import shifted_prices
-from scheduler.core.planning.wide_dive import WideDive, kept_eur, narrowed
+from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
@@ -229,7 +229,9 @@ class _Solve:
                 master.bound_plant(held[0], held[1], held[1])
             relaxed = master.solve()
         else:
-            master, relaxed = self._narrowed(master, relaxed)
+            commit = self.problem.commit_slots
+            master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit), relaxed, commit)
+            relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
         narrow = Dive(master, self.problem.commit_slots, least_eur, held)
         dive = narrow if few else WideDive(master, self.problem, least_eur, held)
@@ -277,18 +279,6 @@ class _Solve:
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful
         return found
-
-    def _narrowed(self, master: Master, relaxed: Solved) -> tuple[Master, Solved]:
-        """Fewer runs to dive in; jobs that begin in the commit window get runs to fall back on when they do not fit there."""
-        small = narrowed(master, relaxed, self.problem.commit_slots)
-        columns = small.columns
-        now = early(columns, self.problem.commit_slots) & (small.reduced_eur(relaxed) < kept_eur(relaxed))
-        flags = np.zeros(self.pricing.table.count, dtype=np.bool_)
-        flags[columns.job[now]] = True
-        assert relaxed.prices is not None
-        below = relaxed.job_eur + kept_eur(relaxed)
-        small.add(self.pricing.columns(relaxed.prices, ALL_BINS, below, only=flags))
-        return small, small.solve(grown=True)
 
     def _open_gap(self, found: Solved) -> float:
         """How far a solution lies above the bound, relative; what whole pump states cost is not for the dive to close."""

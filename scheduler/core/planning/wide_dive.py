@@ -13,16 +13,19 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
-from scheduler.core.planning.master import STRETCHES, Master, Solved, early
+from scheduler.core.planning.master import STRETCHES, Master, Solved, early, reduced_eur
+from scheduler.core.planning.pricing import Pricing
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 # A gang is a job that holds this share of the largest pool.
 GANG_FRACTION = 1.0 / 16.0
-# A run that costs this much more than the job's best is kept for the dive, as a share of the objective.
-KEPT_FRACTION = 1e-4
+# Of the objective: reduced cost up to which a run of the commit window, and a later one, is kept for the dive.
+NOW_FRACTION, KEPT_FRACTION = 1e-4, 1e-5
+# So often a job that fits nowhere is decided before all that are no larger.
+REPAIRS = 8
 # Where nothing is found below a limit it rises by this factor, so many times.
-RAISE, RAISES = 8.0, 3
+RAISE, RAISES = 30.0, 2
 
 
 def gangs(problem: PlanProblem) -> BoolArray:
@@ -42,14 +45,34 @@ def narrowed(master: Master, solved: Solved, commit_slots: int) -> Master:
     stretch = np.searchsorted(np.array(STRETCHES), columns.start, side="right")
     pools = int(columns.pool.max(initial=0)) + 1
     group = (columns.job * pools + columns.pool) * (len(STRETCHES) + 1) + stretch
-    keep = _cheapest(group, reduced, np.arange(columns.count)) & (reduced < kept_eur(solved))
-    keep |= _cheapest(columns.job, reduced, np.nonzero(~early(columns, commit_slots))[0])
+    now = early(columns, commit_slots)
+    keep = _cheapest(group, reduced, np.arange(columns.count)) & (reduced < kept_eur(solved, now))
+    keep |= _cheapest(columns.job, reduced, np.nonzero(~now)[0])
     return master.part(keep | (solved.weight > 0.0) | master.basic())
 
 
-def kept_eur(solved: Solved) -> float:
-    """Reduced cost up to which runs are of use to a dive."""
-    return KEPT_FRACTION * max(1.0, abs(solved.objective_eur))
+def with_fallbacks(pricing: Pricing, master: Master, solved: Solved, commit_slots: int) -> Master:
+    """Give jobs that may begin in the commit window runs to fall back on when they do not fit there.
+
+    Per stretch of starts the cheapest one, whatever it costs, and all that are not dear.
+    """
+    now = early(master.columns, commit_slots)
+    flags = np.zeros(pricing.table.count, dtype=np.bool_)
+    flags[master.columns.job[now & (master.reduced_eur(solved) < kept_eur(solved, now))]] = True
+    assert solved.prices is not None
+    found = pricing.columns(solved.prices, len(STRETCHES) * len(STRETCHES), only=flags)
+    reduced = reduced_eur(found, solved, pricing.frame.hours)
+    stretch = np.searchsorted(np.array(STRETCHES), found.start, side="right")
+    cheapest = _cheapest(found.job * (len(STRETCHES) + 1) + stretch, reduced, np.arange(found.count))
+    kept = kept_eur(solved, early(found, commit_slots))
+    master.add(found.take(cheapest | (reduced < kept)))
+    return master
+
+
+def kept_eur(solved: Solved, now: BoolArray) -> FloatArray:
+    """Reduced cost up to which runs are of use to a dive; `now` flags those of the commit window."""
+    found: FloatArray = np.where(now, NOW_FRACTION, KEPT_FRACTION) * max(1.0, abs(solved.objective_eur))
+    return found
 
 
 def _cheapest(group: IntArray, reduced: FloatArray, among: IntArray) -> BoolArray:
@@ -68,6 +91,8 @@ class WideDive(Dive):
         """Tell gangs from other jobs; the arguments are those of `Dive`."""
         super().__init__(master, problem.commit_slots, least_eur, held)
         self.gang = gangs(problem)
+        self._decided: dict[int, Decision] = {}
+        self._repairs = REPAIRS
         self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
@@ -127,20 +152,47 @@ class WideDive(Dive):
             options.append(Decision(job=job, column=None, clear=0.0))
         return self._cheapest(found, options)
 
+    def _bound(self, decision: Decision, *, fix: bool) -> None:
+        """Write a decision into the bounds and remember it, or take it back."""
+        super()._bound(decision, fix=fix)
+        if fix:
+            self._decided[decision.job] = decision
+        else:
+            self._decided.pop(decision.job, None)
+
     def _cheapest(self, found: Solved, options: list[Decision]) -> Solved:
-        """Fix a job to the first option that costs next to nothing, else to the one that costs least."""
-        limit_eur, enough_eur = self._allowed(found), found.objective_eur + self._least_eur
+        """Fix a job to the first option that costs next to nothing, else to the one that costs least.
+
+        If all of them are dear, the job came too late: it is decided once more, before all that are no larger.
+        """
+        limit_eur = self._allowed(found)
+        best = self._tried(found, options, limit_eur)
+        if best is None and self._repairs and self._make_room(options[0].job):
+            self._repairs -= 1
+            best = self._tried(found, options, limit_eur)
         for _ in range(RAISES):
-            best: tuple[Decision, Solved] | None = None
-            for option in options:
-                after = self._below([option], limit_eur if best is None else best[1].objective_eur)
-                self._free([option])
-                if after is not None and (best is None or after.objective_eur < best[1].objective_eur):
-                    best = option, after
-                if best is not None and best[1].objective_eur <= enough_eur:
-                    break
-            if best is not None:
-                self._bound(best[0], fix=True)
-                return best[1]
-            limit_eur = found.objective_eur + RAISE * (limit_eur - found.objective_eur)
-        return self._both(options[0], self._fixed([options[0]]))
+            if best is None:
+                limit_eur = found.objective_eur + RAISE * (limit_eur - found.objective_eur)
+                best = self._tried(found, options, limit_eur)
+        if best is None:
+            return self._both(options[0], self._fixed([options[0]]))
+        self._bound(best[0], fix=True)
+        return best[1]
+
+    def _tried(self, found: Solved, options: list[Decision], limit_eur: float) -> tuple[Decision, Solved] | None:
+        """The first option that costs next to nothing, else the cheapest below a limit."""
+        best: tuple[Decision, Solved] | None = None
+        for option in options:
+            after = self._below([option], limit_eur if best is None else best[1].objective_eur)
+            self._free([option])
+            if after is not None and (best is None or after.objective_eur < best[1].objective_eur):
+                best = option, after
+            if best is not None and best[1].objective_eur <= found.objective_eur + self._least_eur:
+                break
+        return best
+
+    def _make_room(self, job: int) -> bool:
+        """Take back what was decided about other jobs that are no larger; False when there are none."""
+        others = [one for one in self._decided.values() if one.job != job and self._gpus[one.job] <= self._gpus[job]]
+        self._free(others)
+        return bool(others)

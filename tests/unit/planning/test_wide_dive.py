@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scheduler.core.planning.dive import Decision
 from scheduler.core.planning.instances import instance
-from scheduler.core.planning.master import Master, Solved, early, skeleton
+from scheduler.core.planning.master import STRETCHES, Master, Solved, early, skeleton
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.wide_dive import WideDive, gangs, narrowed
+from scheduler.core.planning.wide_dive import WideDive, gangs, kept_eur, narrowed, with_fallbacks
 
 JOBS, SEED = 60, 3
 
@@ -34,6 +35,22 @@ def test_a_narrowed_master_stands_at_the_same_optimum(relaxed: tuple[Pricing, Ma
     assert small.solve().objective_eur == pytest.approx(solved.objective_eur, rel=1e-9)
 
 
+def test_jobs_of_the_window_get_a_run_in_every_stretch_of_starts(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    commit = pricing.problem.commit_slots
+    small = narrowed(master, solved, commit)
+    now = early(small.columns, commit)
+    jobs = np.unique(small.columns.job[now & (small.reduced_eur(solved) < kept_eur(solved, now))])
+    assert len(jobs)
+    columns = with_fallbacks(pricing, small, solved, commit).columns
+    pairs = pricing.oracle.pairs
+    for job in jobs:
+        # Runs are looked for once after slot 128, so the last two stretches count as one.
+        offered = np.searchsorted(STRETCHES[:-1], pairs.start[pairs.job == job], side="right")
+        found = np.searchsorted(STRETCHES[:-1], columns.start[columns.job == job], side="right")
+        assert set(offered) <= set(found)
+
+
 def test_a_dive_leaves_no_run_of_the_window_divided(relaxed: tuple[Pricing, Master, Solved]) -> None:
     pricing, master, solved = relaxed
     small = narrowed(master, solved, pricing.problem.commit_slots)
@@ -54,6 +71,20 @@ def test_no_solve_goes_on_above_its_limit(relaxed: tuple[Pricing, Master, Solved
     again = small.try_below(np.inf)
     assert again is not None
     assert again.objective_eur > solved.objective_eur + 0.01
+
+
+def test_a_job_that_comes_too_late_is_decided_before_smaller_ones(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    sizes = pricing.table.gpus
+    waiting = np.nonzero(~pricing.table.running)[0]
+    large, little = int(waiting[np.argmax(sizes[waiting])]), int(waiting[np.argmin(sizes[waiting])])
+    for job in (large, little):
+        dive._bound(Decision(job=job, column=None, clear=1.0), fix=True)
+    assert dive._make_room(large)
+    assert list(dive._decided) == [large]
+    assert not dive._make_room(little)
 
 
 def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
