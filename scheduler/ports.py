@@ -78,15 +78,16 @@ class HistoryStore(Protocol):
     async def append(self, past: Past, memos: Mapping[str, str] | None = None) -> int:
         """Append slots and ended jobs that are not there yet, and replace memos, all in one transaction.
 
-        A slot that is not known (NaN) is not written. One that is there stays, unless the series carries a later `issued_utc`:
-        then its source has revised it. Returns how many slots and jobs were written.
+        A slot that is not known (NaN) is not written. One that is there stays, unless another value of it comes with a later
+        `issued_utc`: then its source has revised it. Returns how many slots and jobs were written.
         """
         ...
 
     async def past(self, since_utc: datetime, *, max_ended: int = 3000) -> Past:
         """Slots from `since_utc` on, each series from its first known slot to its last, and jobs that ended since then.
 
-        Of more than `max_ended` jobs the latest.
+        Of more than `max_ended` jobs the latest. Slots more than three years after `since_utc` come from a wrong clock and are
+        left out.
         """
         ...
 

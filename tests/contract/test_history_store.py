@@ -135,6 +135,14 @@ def test_a_later_issue_revises_and_an_earlier_one_does_not(store: HistoryStore) 
     assert run(store.past(START)).series[OTHER].issued_utc == at(2)
 
 
+def test_the_same_value_told_again_later_is_no_revision(store: HistoryStore) -> None:
+    run(store.append(one([1.0, 2.0], key=OTHER, issued=at(0))))
+    assert run(store.append(one([1.0, 3.0], key=OTHER, issued=at(2)))) == 1
+    # The first slot still has its first issue: what comes from between revises it.
+    assert run(store.append(one([9.0, 9.0], key=OTHER, issued=at(1)))) == 1
+    assert same(kept(store, OTHER), 0, [9.0, 3.0])
+
+
 def test_a_measured_slot_can_be_revised_by_one_who_says_when(store: HistoryStore) -> None:
     run(store.append(one([1.0])))
     assert run(store.append(one([2.0], issued=at(1)))) == 1
@@ -154,6 +162,12 @@ def test_since_an_instant_and_the_latest_jobs_in_order(store: HistoryStore) -> N
     assert kept(store, since=at(3)) is None
     assert [job.job_uid for job in run(store.past(at(2))).ended] == ["a", "c", "d"]
     assert [job.job_uid for job in run(store.past(START, max_ended=2)).ended] == ["c", "d"]
+
+
+def test_slots_of_a_clock_that_was_years_ahead_take_no_room(store: HistoryStore) -> None:
+    run(store.append(one([1.0, 2.0])))
+    run(store.append(one([9.0], slot=96 * 366 * 10)))
+    assert same(kept(store), 0, [1.0, 2.0])
 
 
 def test_a_draw_that_is_not_known_stays_not_known(store: HistoryStore) -> None:

@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from scheduler.core.accounting.past import MAX_ENDED, joined, known_part, laid, malformed, part, since, with_ended
+from scheduler.core.accounting.past import (
+    LONGEST,
+    MAX_ENDED,
+    joined,
+    known_part,
+    laid,
+    malformed,
+    part,
+    since,
+    until,
+    with_ended,
+)
 from scheduler.domain.errors import Permanent
 from scheduler.domain.observed import EndedJob, Past, unit_of
 from scheduler.domain.time import FloatArray, Series, TimeGrid
@@ -31,7 +42,7 @@ class Column:
         grid = joined(self.values.grid, other.values.grid)
         old, new = laid(self.values, grid), laid(other.values, grid)
         old_s, new_s = self._issued_on(grid), other._issued_on(grid)
-        better = np.isfinite(new) & (~np.isfinite(old) | (new_s > old_s))
+        better = np.isfinite(new) & (~np.isfinite(old) | ((new_s > old_s) & (new != old)))
         both = Series(grid=grid, values=np.where(better, new, old), unit=self.values.unit, source="history")
         return Column(values=both, issued_s=np.where(better, new_s, old_s)), int(better.sum())
 
@@ -46,6 +57,11 @@ class Column:
         """The slots from an instant on."""
         kept = since(self.values, since_utc)
         return Column(values=kept, issued_s=self.issued_s[len(self.issued_s) - kept.grid.slots :].copy())
+
+    def before(self, end_utc: datetime) -> Column:
+        """The slots that have ended by an instant."""
+        kept = until(self.values, end_utc)
+        return Column(values=kept, issued_s=self.issued_s[: kept.grid.slots])
 
     def told(self, key: str) -> Series | None:
         """What is known of it, as it is handed out; None when nothing is."""
@@ -96,7 +112,7 @@ class MemoryHistory:
 
     async def past(self, since_utc: datetime, *, max_ended: int = MAX_ENDED) -> Past:
         """Known slots and ended jobs since an instant."""
-        found = {key: column.since(since_utc) for key, column in sorted(self._columns.items())}
+        found = {key: column.since(since_utc).before(since_utc + LONGEST) for key, column in sorted(self._columns.items())}
         series = {key: one for key, column in found.items() if (one := column.told(key)) is not None}
         return Past(series=series, ended=with_ended(self._ended.values(), (), since_utc, max_ended))
 

@@ -21,7 +21,7 @@ from scheduler.adapters.history.schema import ended_table, memo_table, slot_tabl
 from scheduler.adapters.ledger.migrate import upgrade
 from scheduler.adapters.ledger.rows import in_utc
 from scheduler.adapters.ledger.sql import engine_for, ledger_url
-from scheduler.core.accounting.past import MAX_ENDED, malformed
+from scheduler.core.accounting.past import LONGEST, MAX_ENDED, malformed
 from scheduler.domain.errors import Misconfigured, Permanent, Retryable
 from scheduler.domain.observed import QUARTER_S, EndedJob, Past, unit_of
 from scheduler.domain.time import Series, TimeGrid
@@ -143,10 +143,12 @@ def _write_slots(connection: Connection, key: str, series: Series) -> int:
     table = slot_table.c
     start_s = int(series.grid.start_utc.timestamp())
     stop_s = start_s + series.grid.slots * QUARTER_S
-    there = select(table.start_s, table.issued_s).where(
+    there = select(table.start_s, table.amount, table.issued_s).where(
         table.series_key == key, table.start_s >= start_s, table.start_s < stop_s
     )
-    known: dict[int, float | None] = {at_s: issued_s for at_s, issued_s in connection.execute(there)}
+    known: dict[int, tuple[float, float | None]] = {
+        at_s: (amount, before_s) for at_s, amount, before_s in connection.execute(there)
+    }
     issued_s = None if series.issued_utc is None else series.issued_utc.timestamp()
     new: list[Row] = []
     revised: list[Row] = []
@@ -154,7 +156,7 @@ def _write_slots(connection: Connection, key: str, series: Series) -> int:
         at_s, amount = start_s + slot * QUARTER_S, float(series.values[slot])
         if at_s not in known:
             new.append({"series_key": key, "start_s": at_s, "amount": amount, "issued_s": issued_s})
-        elif issued_s is not None and issued_s > (-np.inf if (before_s := known[at_s]) is None else before_s):
+        elif _revises(amount, issued_s, *known[at_s]):
             revised.append({"at_s": at_s, "told": amount, "told_s": issued_s})
     if new:
         connection.execute(insert(slot_table), new)
@@ -162,6 +164,11 @@ def _write_slots(connection: Connection, key: str, series: Series) -> int:
         row = update(slot_table).where(table.series_key == key, table.start_s == bindparam("at_s"))
         connection.execute(row.values(amount=bindparam("told"), issued_s=bindparam("told_s")), revised)
     return len(new) + len(revised)
+
+
+def _revises(amount: float, issued_s: float | None, before: float, before_s: float | None) -> bool:
+    """True for another value that its source has issued later."""
+    return issued_s is not None and amount != before and (before_s is None or issued_s > before_s)
 
 
 def _write_ended(connection: Connection, ended: Sequence[EndedJob]) -> int:
@@ -180,7 +187,7 @@ def _write_ended(connection: Connection, ended: Sequence[EndedJob]) -> int:
 def _read_slots(connection: Connection, key: str, since_s: float) -> Series | None:
     """Known slots of one key on a grid from the first to the last; None when there are none."""
     table = slot_table.c
-    mine = (table.series_key == key, table.start_s >= since_s)
+    mine = (table.series_key == key, table.start_s >= since_s, table.start_s < since_s + LONGEST.total_seconds())
     first_s, last_s, latest_s = connection.execute(
         select(func.min(table.start_s), func.max(table.start_s), func.max(table.issued_s)).where(*mine)
     ).one()

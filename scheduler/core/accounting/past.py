@@ -16,6 +16,8 @@ from scheduler.domain.time import FloatArray, Series, TimeGrid
 KEPT = timedelta(days=63)
 # Learned durations look at so many ended jobs.
 MAX_ENDED = 3000
+# Slots that lie further apart come from a clock that was years off; nobody makes room for the time between.
+LONGEST = timedelta(days=3 * 366)
 # What a source says of the past is worth keeping: it may only ever tell the last days.
 TOLD_QUANTITIES = (PRICE, CARBON, OUTDOOR, HEAT_DEMAND)
 
@@ -23,17 +25,24 @@ TOLD_QUANTITIES = (PRICE, CARBON, OUTDOOR, HEAT_DEMAND)
 def extended(past: Past, more: Past, *, since_utc: datetime, max_ended: int = MAX_ENDED) -> Past:
     """The past with new slots and ended jobs, without what is before `since_utc`.
 
-    A known slot stays, unless the new series was issued later than the old one; a job that is there stays.
+    A known slot stays, unless the new series was issued later than the old one; a job that is there stays. Of a series that
+    would be longer than `LONGEST` only the new slots stay.
     """
     series = dict(past.series)
     for key, new in more.series.items():
         old = series.get(key)
-        series[key] = new if old is None else merged(old, new)
+        far = old is not None and _length(old, new) > LONGEST
+        series[key] = new if old is None or far else merged(old, new)
     kept = {key: since(one, since_utc) for key, one in series.items()}
     return Past(
         series={key: one for key, one in kept.items() if one.grid.slots},
         ended=with_ended(past.ended, more.ended, since_utc, max_ended),
     )
+
+
+def _length(a: Series, b: Series) -> timedelta:
+    """From the earlier start to the later end of two series."""
+    return max(a.grid.end_utc, b.grid.end_utc) - min(a.grid.start_utc, b.grid.start_utc)
 
 
 def with_ended(old: Iterable[EndedJob], new: Iterable[EndedJob], since_utc: datetime, max_ended: int) -> tuple[EndedJob, ...]:
@@ -174,5 +183,5 @@ def told_past(readings: Iterable[SourceReading], now_utc: datetime, *, since_utc
         if told and not reading.assumed:
             one = since(until(on_quarters(reading.series), now_utc), since_utc)
             if one.grid.slots:
-                found[reading.quantity] = one
+                found[reading.quantity] = replace(one, issued_utc=reading.issued_utc)
     return Past(series=found)

@@ -67,6 +67,12 @@ def test_the_past_grows_and_falls_off_behind() -> None:
     assert extended(past, more, since_utc=ALWAYS, max_ended=1).ended[0].job_uid == "z"
 
 
+def test_a_clock_that_was_years_ahead_leaves_no_long_series_behind() -> None:
+    ahead = Past(series={"a": series([9.0], slot=96 * 366 * 20)})
+    now = extended(ahead, Past(series={"a": series([1.0, 2.0])}), since_utc=ALWAYS)
+    assert same(now.series["a"], [1.0, 2.0])
+
+
 def test_hours_are_step_constant_and_minutes_give_their_mean() -> None:
     assert same(on_quarters(series([1.0, 2.0], slot_s=3600)), [1.0] * 4 + [2.0] * 4)
     minutes = series([float(i) for i in range(30)], slot_s=60)
@@ -102,6 +108,17 @@ def test_what_sources_say_is_kept_when_it_has_passed() -> None:
     # Ended by 11:10: 10:00 to 11:00; since 10:20: 10:30 and 10:45.
     assert found.series.keys() == {"price", "heat_demand town"}
     assert same(found.series["price"], [1.0, 1.0])
+
+
+def test_what_is_kept_of_a_source_carries_its_issue_and_assumptions_are_not_kept() -> None:
+    def told(assumed: bool) -> Past:
+        reading = SourceReading(
+            quantity="price", series=series([1.0]), issued_utc=START, fetched_utc=START, source="feed", assumed=assumed
+        )
+        return told_past([reading], START + timedelta(hours=1), since_utc=ALWAYS)
+
+    assert told(assumed=False).series["price"].issued_utc == START
+    assert told(assumed=True).series == {}
 
 
 RULE = MeterRule(max_kw=100.0)
