@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scheduler.core.planning.explain import clock
 from scheduler.core.planning.quotes import quotes
 from scheduler.domain.plan import Duals, WaitReason
 from scheduler.domain.problem import PlanJob, PlanProblem
@@ -96,7 +97,6 @@ def _hold(
     """Hold for a cheaper or a possible start; `now` is (slot, whether any pool has room)."""
     pool, point, slot = chosen
     now_slot, fits = now
-    at = problem.grid.time_of(slot)
     if fits:
         gain = float(duals.draw_eur_per_kwh[pool, now_slot] - duals.draw_eur_per_kwh[pool, slot])
         price = eur_per_mwh_from_eur_per_kwh(gain)
@@ -107,8 +107,8 @@ def _hold(
     else:
         dearer, reason = f"no pool has {job.gpus} free GPUs now", WaitReason.NO_FIT
     latest = job.latest_start_slot
-    last = "" if latest is None or latest < slot else f", at the latest {problem.grid.time_of(latest):%H:%M}"
-    worth = f" (saves {saves_eur:.2f} EUR)" if saves_eur >= 0.005 else ""
+    last = "" if latest is None or latest < slot else f", at the latest {clock(problem, latest)}"
+    worth = f" (saves {saves_eur:.2f} EUR)" if 0.005 <= saves_eur < np.inf else ""
     return Admission(
         job_id=job.job_id,
         start_now=False,
@@ -116,9 +116,9 @@ def _hold(
         point=point,
         start_slot=slot,
         latest_start_slot=latest,
-        saves_eur=max(0.0, saves_eur),
+        saves_eur=max(0.0, saves_eur) if np.isfinite(saves_eur) else 0.0,
         reason=reason,
-        text=f"Held until {at:%H:%M} UTC{last}: {dearer}{worth}",
+        text=f"Held until {clock(problem, slot)} UTC{last}: {dearer}{worth}",
     )
 
 
