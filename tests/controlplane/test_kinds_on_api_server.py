@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kube_objects import HEAT
 
 from scheduler.adapters.devcluster.client import ApiRefused, Object, condition
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.config.kinds import KINDS
+from scheduler.config.lines import read_documents
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "examples" / "reference"
-EXAMPLES = [found for path in sorted(REFERENCE.glob("*.yaml")) for found in yaml.safe_load_all(path.read_text("utf-8"))]
+# Read as the API server reads: `10:30` is a text and no number of minutes.
+EXAMPLES = [
+    document.value
+    for path in sorted(REFERENCE.glob("*.yaml"))
+    for document in read_documents(path.read_text("utf-8"), path.name)[0]
+]
 UNPROCESSABLE = 422
 RULES_S = 20.0
 

@@ -124,5 +124,5 @@ def parsed(text: str) -> Object:
 
 def condition(found: Object | None, kind: str, part: str = "status") -> str | None:
     """A part of an object's condition of one type; None when it has none."""
-    conditions = (found or {}).get("status", {}).get("conditions", [])
+    conditions = (found or {}).get("status", {}).get("conditions") or []
     return next((one.get(part) for one in conditions if one["type"] == kind), None)

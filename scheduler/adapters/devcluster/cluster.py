@@ -258,12 +258,11 @@ class DevCluster:
 
     def apply_crds(self, crds: Iterable[Object]) -> None:
         """Apply CustomResourceDefinitions. Returns once all are served."""
-        for crd in crds:
-            path = f"{CRDS}/{crd['metadata']['name']}"
-            self.admin.apply(path, crd)
-            self.wait(path, partial(self._established, path))
-            spec = crd["spec"]
+        applied = [self.admin.apply(f"{CRDS}/{crd['metadata']['name']}", crd) for crd in crds]
+        for crd in applied:
+            path, spec = f"{CRDS}/{crd['metadata']['name']}", crd["spec"]
             served = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+            self.wait(f"{path} established", partial(self._established, path))
             self.wait(f"{served} served", partial(self._answers, served))
 
     def _established(self, path: str) -> bool:
