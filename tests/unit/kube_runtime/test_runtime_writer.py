@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,6 +124,38 @@ def test_the_fence_is_asked_after_waiting_for_a_turn(api: FakeApi, client: KubeC
         door.patch(JOBS, api.objects[JOB], GO)
     assert clock.now_s == 10.0
     assert len(api.writes()) == 1
+
+
+class LateFence(Unfenced):
+    """Gives leave, and takes it back when asked again: a process that was stopped in between."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def holds(self, for_s: float) -> bool:
+        self.asked.append(for_s)
+        return False
+
+
+def test_the_fence_has_the_last_word_between_head_and_body(api: FakeApi, client: KubeClient) -> None:
+    """The server gets a head that promises a body, and then the connection ends: it does nothing."""
+    fence = LateFence()
+    door, seen = writer(client, fence=fence), api.put(JOB, {"spec": {"suspend": True}})
+    attempts: list[Callable[[], object]] = [
+        lambda: door.patch(JOBS, seen, GO),
+        lambda: door.delete(JOBS, seen),
+        lambda: door.create(JOBS, {"metadata": {"name": "new"}}, "team"),
+        lambda: door.apply(PLANS, {}, "site"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(Fenced, match="while the request was being sent"):
+            attempt()
+    assert fence.asked == [2.0] * 4  # the time that the server may take
+    assert list(api.objects) == [JOB]
+    assert api.objects[JOB] == seen
+    assert not api.writes()
+    # The connection that was left in the middle is not used again.
+    assert client.get(JOBS, "train", "team") == seen
 
 
 def test_too_many_requests_is_waited_out_with_the_fence_asked_again(api: FakeApi, client: KubeClient) -> None:

@@ -7,14 +7,14 @@ sent exactly once. Nothing but `writer` and `election` calls the writing half (a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
 
-from scheduler.adapters.kubernetes.runtime.connection import Connection, Response, Timeouts
+from scheduler.adapters.kubernetes.runtime.connection import Body, Connection, Response, Timeouts
 from scheduler.adapters.kubernetes.runtime.errors import (
     HTTP_BAD_REQUEST,
     ApiError,
@@ -72,10 +72,17 @@ ALL = Selection()
 class KubeClient:
     """The API server as a few verbs on dicts. Thread-safe: a connection pool underneath, no state of its own."""
 
-    def __init__(self, connection: Connection, timeouts: Timeouts | None = None) -> None:
-        """Speak over `connection`."""
+    def __init__(
+        self, connection: Connection, timeouts: Timeouts | None = None, last_word: Callable[[], None] | None = None
+    ) -> None:
+        """Speak over `connection`; `last_word` is asked in the moment before a write's body is sent, and may raise."""
         self._connection = connection
         self.timeouts = timeouts or Timeouts()
+        self._last_word = last_word
+
+    def guarded(self, last_word: Callable[[], None]) -> KubeClient:
+        """The same client, whose writes ask this last."""
+        return KubeClient(self._connection, self.timeouts, last_word)
 
     # Reading.
 
@@ -235,7 +242,8 @@ class KubeClient:
         read_s: float,
     ) -> Response:
         url = f"{path}?{urlencode(query)}" if query else path
-        response = self._connection.send(method, url, body, content_type, (self.timeouts.connect_s, read_s))
+        sent = None if body is None else Body(body, content_type, self._last_word)
+        response = self._connection.send(method, url, (self.timeouts.connect_s, read_s), sent)
         if response.status >= HTTP_BAD_REQUEST:
             data = _read(response, f"{method} {path}")
             raise from_response(response.status, data, f"{method} {path}", response.headers.get("Retry-After"))

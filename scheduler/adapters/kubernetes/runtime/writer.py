@@ -1,7 +1,7 @@
 """The one door through which this process writes: reach, rate, fence, then the request, counted.
 
-Order matters. Waiting (for a token, for Retry-After) comes before asking the fence, and nothing comes between the fence
-and the request.
+Order matters. Waiting (for a token, for Retry-After) comes before asking the fence, nothing comes between the fence and the
+request, and the fence has the last word once more between the request's head and its body.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Writer:
     ) -> None:
         """Write through `client` while `fence` holds."""
         self.counts = counts or WriteCounts()
-        self._client = client
+        self._client = client.guarded(self._last_word)
         self._fence = fence
         self._limiter = limiter
         self._sleep = sleep
@@ -162,6 +162,11 @@ class Writer:
     def event(self, send: Callable[[KubeClient], Obj], verb: str) -> Obj:
         """Send an Event, for which `spare` gave leave."""
         return self._once(verb, EVENTS, lambda: send(self._client))
+
+    def _last_word(self) -> None:
+        """Asked between a request's head and its body: the process may have been stopped since the fence gave leave."""
+        if not self._fence.holds(self._client.timeouts.read_s):
+            raise Fenced("the lease ran out while the request was being sent")
 
     def _needed(self, kind: Kind, lets_go: bool) -> Reach:
         if kind.own or kind == EVENTS:
