@@ -15,16 +15,18 @@ from typing import Any
 
 import kubernetes
 import pytest
+from typer.testing import CliRunner, Result
 
 from scheduler.adapters.devcluster import record
+from scheduler.entrypoints.cli import app
 
-UP_S = 120.0
+UP_S = 240.0
 COMMAND = [sys.executable, "-c", "from scheduler.entrypoints.cli import main; main()", "dev", "cluster"]
 
 
-def said(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A finished command."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=UP_S)
+def said(*arguments: str) -> Result:
+    """A finished command, in this process."""
+    return CliRunner().invoke(app, ["dev", "cluster", *arguments])
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def test_up_status_kubectl_down(tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
     with up(folder, "--nodes", "3", "--gpus-per-node", "4") as (process, told):
         asked = said("status", "--dir", str(folder), "--json", "-")
-        assert asked.returncode == 0
+        assert asked.exit_code == 0
         status = json.loads(asked.stdout)
         assert status["running"] is True
         assert set(status["programs"]) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"}
@@ -62,7 +64,7 @@ def test_up_status_kubectl_down(tmp_path: Path) -> None:
         )
         assert listed.stdout.split() == ["node/gpu-0", "node/gpu-1", "node/gpu-2"]
         again = said("up", "--dir", str(folder))
-        assert again.returncode == 2
+        assert again.exit_code == 2
         assert "a cluster runs here already" in again.stderr
         programs = record.programs(record.read(folder))
         stopped = said("down", "--dir", str(folder), "--json", "-")
@@ -71,7 +73,7 @@ def test_up_status_kubectl_down(tmp_path: Path) -> None:
         assert process.returncode == 0
     assert f"export KUBECONFIG={told['kubeconfig']}" in out
     assert not [name for name, one in programs.items() if one.alive()]
-    assert said("status", "--dir", str(folder)).returncode == 1
+    assert said("status", "--dir", str(folder)).exit_code == 1
     assert (folder / "audit.log").stat().st_size > 0
 
 
