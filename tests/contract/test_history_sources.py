@@ -282,6 +282,12 @@ def test_a_single_impossible_value_is_a_hole_and_the_rest_stands() -> None:
     assert useless(found, NOW) == ""
 
 
+def test_an_infinite_demand_is_none() -> None:
+    found, reasons = believed(reading([5.0, float("inf"), 6.0], HEAT_DEMAND), NOW)
+    assert np.array_equal(found.series.values, [5.0, NAN, 6.0], equal_nan=True)
+    assert reasons == ("heat_demand: implausible (1 values)",)
+
+
 def test_a_quantity_that_nobody_knows_is_believed_in_nothing() -> None:
     chain = Chain("chain", (Told("first", (reading([1.0] * 4, "prize"),)),))
     assert chain.readings(NOW) == ()

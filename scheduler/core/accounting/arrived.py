@@ -9,7 +9,7 @@ and gone in it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from scheduler.core.accounting.observed import Meter, Sample, SampleRule, metered, series_of_slots
@@ -33,10 +33,9 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrivals:
-    """Jobs of the open slots by uid, and how long somebody has watched; `first_open` is the first open slot since 1970."""
+    """Jobs of the slots that are not told by uid, and how long somebody has watched."""
 
     jobs: dict[str, Arrival] = field(default_factory=dict)
-    first_open: int | None = None
     watch: dict[str, Meter] = field(default_factory=dict)
 
 
@@ -69,15 +68,11 @@ def arrived(
     """
     seen = Sample(key=WATCHED, at_utc=now_utc - timedelta(seconds=settle_s), value=1.0)
     watch, told = metered(before.watch, (seen,), seen.at_utc, rule)
+    # A job whose slot was told before is in none of the slots that are told now or later.
+    waiting = {one.job_uid: one for one in jobs} | before.jobs
     first_open = watch[WATCHED].slot
-    was_open = first_open if before.first_open is None else before.first_open
-    waiting = dict(before.jobs)
-    for one in jobs:
-        if _slot(one, rule) >= was_open:
-            waiting.setdefault(one.job_uid, one)
     open_jobs = {uid: one for uid, one in waiting.items() if _slot(one, rule) >= first_open}
-    after = replace(before, jobs=open_jobs, first_open=first_open, watch=watch)
-    return after, _sums(waiting.values(), told.get(WATCHED), classes, rule)
+    return Arrivals(jobs=open_jobs, watch=watch), _sums(waiting.values(), told.get(WATCHED), classes, rule)
 
 
 def unsettled(state: Arrivals, now_utc: datetime, classes: Sequence[str], rule: SampleRule) -> dict[str, Series]:

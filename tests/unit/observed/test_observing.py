@@ -95,9 +95,9 @@ def test_a_job_that_is_capped_stopped_and_resumed_is_followed_to_its_end() -> No
 
 def test_an_ended_job_is_told_once_for_as_long_as_it_is_listed() -> None:
     memory, _ = look(0, running(job(), 0, 0))
-    memory, told = look(100, ended(job(), 90), memory=memory)
+    memory, told = look(100, ended(job(), 90, 0), memory=memory)
     assert len(told.past.ended) == 1
-    memory, told = look(200, ended(job(), 90), memory=memory)
+    memory, told = look(200, ended(job(), 90, 0), memory=memory)
     assert told.past.ended == ()
     memory, _ = look(300, memory=memory)
     assert (memory.ended, memory.works) == ((), {})

@@ -134,6 +134,14 @@ def test_a_restart_loses_only_the_seconds_nobody_saw() -> None:
     assert meters["it_kw hall"].slot == int(START.timestamp()) // 900 + 1
 
 
+def test_time_that_passes_without_samples_does_not_renew_a_value() -> None:
+    meters, series = told([at(0, 2.0)], 10)
+    for second in range(20, 1800, 10):
+        meters, series = told([], second, before=meters)
+        assert series == {}
+        assert meters["it_kw hall"].covered_s <= 300.0
+
+
 def test_keys_are_kept_apart() -> None:
     samples = [one for second in range(0, 960, 60) for one in (at(second, 1.0, "it_kw a"), at(second, 2.0, "it_kw b"))]
     _, series = told(samples, 960)

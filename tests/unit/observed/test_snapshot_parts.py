@@ -21,6 +21,7 @@ from scheduler.domain.observed import (
     IT_KW,
     OUTDOOR,
     PRICE,
+    EndedJob,
     Past,
     SourceReading,
     key_of,
@@ -28,7 +29,7 @@ from scheduler.domain.observed import (
 )
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.site import DemandSource, Site
-from scheduler.domain.snapshot import PlantState, Snapshot
+from scheduler.domain.snapshot import FinishedJob, PlantState, Snapshot
 from scheduler.domain.time import Series, TimeGrid, utc
 from scheduler.loop.decide import decide
 from scheduler.loop.snapshot import Seen, snapshot_of
@@ -162,6 +163,25 @@ def test_a_metered_demand_is_as_old_as_its_last_slot() -> None:
     snapshot = snapshot_of(SITE, seen(readings, kept))
     assert ages(snapshot)["heat_demand"] == 1800.0
     assert snapshot.history.heat_demand_kw["town"].values[:2].tolist() == [5.0, 6.0]
+
+
+def test_the_age_of_demand_is_that_of_the_customer_heard_of_longest_ago() -> None:
+    both = (SITE.offtakes[0], replace(SITE.offtakes[0], offtake_id="bath"))
+    site = replace(SITE, offtakes=both)
+    kept = Past(
+        series={key_of(HEAT_DEMAND, "town"): quarters([5.0, 6.0]), key_of(HEAT_DEMAND, "bath"): quarters([5.0, NAN, NAN])}
+    )
+    assert ages(snapshot_of(site, seen({}, kept)))["heat_demand"] == 1800.0
+    alone = Past(series={key_of(HEAT_DEMAND, "town"): quarters([5.0, 6.0])})
+    assert ages(snapshot_of(site, seen({}, alone)))["heat_demand"] is None
+
+
+def test_a_job_that_ends_later_than_now_has_not_ended() -> None:
+    finished = FinishedJob(
+        class_name="deferrable", declared_duration_s=60.0, real_duration_s=50.0, gpus=1, natural_power_w_per_gpu=400.0
+    )
+    ends = [EndedJob(job_uid=f"{s}", ended_utc=NOW + timedelta(seconds=s), workload="w", finished=finished) for s in (-1, 1)]
+    assert snapshot_of(SITE, seen(past=Past(ended=tuple(ends)))).history.finished == (finished,)
 
 
 def test_nothing_later_than_now_is_past_and_nothing_older_than_nine_weeks_is_kept() -> None:
