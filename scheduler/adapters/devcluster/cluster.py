@@ -101,7 +101,6 @@ class DevCluster:
             self._start_once()
         except PortTaken:
             self.stop()
-            shutil.rmtree(self.folder / "etcd", ignore_errors=True)
             self._start_once()
 
     def _start_once(self) -> None:
@@ -127,11 +126,12 @@ class DevCluster:
         self.started_s["all"] = time.monotonic() - begun_s
 
     def stop(self) -> None:
-        """End every program, by process id. What they wrote stays."""
+        """End every program, by process id. Their logs stay, their data goes."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
         self.processes.stop()
+        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
     def _healthy(self, name: str, path: str) -> bool:
         address = f"https://127.0.0.1:{self._layout.ports[name]}{path}"
