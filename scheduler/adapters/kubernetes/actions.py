@@ -86,7 +86,7 @@ def hold(view: JobView, action: HoldJob, orders: Orders) -> Verdict:
         return None
     marks = replace(
         view.marks,
-        held_by=HeldBy.ADMISSION if view.marks.held_by is HeldBy.ADMISSION else HeldBy.OPERATOR,
+        held_by=_holder(view),
         held_since_utc=view.marks.held_since_utc or orders.now_utc,
         hold_until_utc=action.until_utc,
         reason=action.reason,
@@ -205,6 +205,11 @@ def _change(view: JobView, marks: Marks, *, down: bool) -> dict[str, dict[str, o
         case Lever.GATE:
             gate = {} if down else {GATED_BY: without_our_gate(view.job)}
             return {"metadata": {"annotations": {**annotations, **gate}}}
+
+
+def _holder(view: JobView) -> HeldBy:
+    """ADMISSION when it was held before we came: then it is not us who wrote `suspend` last."""
+    return HeldBy.ADMISSION if view.held and view.marks.held_by is not HeldBy.OPERATOR else HeldBy.OPERATOR
 
 
 def _cannot_hold(view: JobView) -> str:

@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, unbound
 from scheduler.adapters.kubernetes.marks import POOL, STOPS, read_instant
-from scheduler.adapters.kubernetes.objects import uid_of, version_of
+from scheduler.adapters.kubernetes.objects import part, texts, uid_of, version_of
 from scheduler.adapters.kubernetes.pools import NodeRoom, placed
+from scheduler.adapters.kubernetes.quantities import Gang
 from scheduler.adapters.kubernetes.stale import over_because
 from scheduler.adapters.kubernetes.workloads import admitted, reserved
 from scheduler.adapters.kubernetes.writes import Effect, Write
@@ -107,7 +108,8 @@ def _release(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
     if ends or over_because(view, fresh.now_utc) or view.lever is not Lever.SUSPEND:
         return None
     pool_id = write.annotations.get(POOL) or view.marks.pool_id
-    return None if _fits(view, pool_id if isinstance(pool_id, str) else None, fresh.rooms) else Drop.NO_FIT
+    gangs = [_as_placed(gang, write) for gang in view.gangs]
+    return None if _fit(gangs, pool_id if isinstance(pool_id, str) else None, fresh.rooms) else Drop.NO_FIT
 
 
 def _hold(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
@@ -177,9 +179,17 @@ def _check(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
     return Drop.STOP_NOT_ALLOWED if running else None
 
 
-def _fits(view: JobView, pool_id: str | None, rooms: Sequence[NodeRoom]) -> bool:
+def _as_placed(gang: Gang, write: Write) -> Gang:
+    """A gang with the node selector that it has after the write."""
+    change = part(write.change, "spec", "template", "spec", "nodeSelector")
+    after = {**texts(gang.pod_spec, "nodeSelector"), **change}
+    selector = {key: value for key, value in after.items() if value is not None}
+    return replace(gang, pod_spec={**gang.pod_spec, "nodeSelector": selector})
+
+
+def _fit(gangs: Sequence[Gang], pool_id: str | None, rooms: Sequence[NodeRoom]) -> bool:
     """Whether every pod of every gang of a job finds a node now."""
     left: tuple[NodeRoom, ...] | None = tuple(rooms)
-    for gang in view.gangs:
+    for gang in gangs:
         left = None if left is None else placed(gang, pool_id, left)
     return left is not None

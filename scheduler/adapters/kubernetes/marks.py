@@ -62,7 +62,7 @@ LONGEST_TEXT = 900
 
 
 class HeldBy(StrEnum):
-    """Who keeps a job from running; OWNER: its owner took it, for good."""
+    """Who keeps a job from running. ADMISSION: held since its creation; OWNER: its owner took it, for good."""
 
     OPERATOR = "operator"
     ADMISSION = "admission"

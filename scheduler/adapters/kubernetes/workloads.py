@@ -41,6 +41,8 @@ BATCH_OWNERS = frozenset(
 )
 ELASTIC = "kueue.x-k8s.io/elastic-job"
 TOPOLOGY = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
+# A topologyRequest may be there without any of these: Kueue gives one to every Job.
+WISHES = ("required", "preferred", "unconstrained", "podSetSliceRequiredTopology")
 PENDING, READY, RETRY = "Pending", "Ready", "Retry"
 
 
@@ -96,7 +98,7 @@ def flavor_pool(workload: Obj, pool_by_flavor: Mapping[str, str]) -> str | None:
 
 def uses_topology(workload: Obj) -> bool:
     """Whether Kueue places the pods itself, by topology: a node selector of ours could contradict it."""
-    if any(at(each, "topologyRequest") is not None for each in parts(workload, "spec", "podSets")):
+    if any(at(each, "topologyRequest", wish) for each in parts(workload, "spec", "podSets") for wish in WISHES):
         return True
     if any(at(each, "topologyAssignment") is not None for each in parts(workload, "status", "admission", "podSetAssignments")):
         return True

@@ -75,6 +75,15 @@ class TestHold:
         }
         assert write.text.endswith("(plan 7f3a, saves 4.10 EUR)")
 
+    def test_a_job_that_its_owner_left_to_the_plan_is_held_since_its_creation(self) -> None:
+        """It was he who wrote `suspend`: the API server's record must not be read as an edit of ours."""
+        given = job(suspend=True, annotations={"heatdispatch.io/start": "planned"})
+        given["metadata"]["managedFields"] = [{"manager": "kubectl-create", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]
+        write = written(write_for(holding(), view(given), ORDERS))
+        assert write.annotations["heatdispatch.io/held-by"] == "admission"
+        given["metadata"]["annotations"] |= {name: value for name, value in write.annotations.items() if value is not None}
+        assert view(given).held
+
     def test_a_job_whose_pods_wait_for_nodes_is_suspended(self) -> None:
         write = written(write_for(holding(), view(job(active=1), pod(None)), ORDERS))
         assert write.change["spec"] == {"suspend": True}

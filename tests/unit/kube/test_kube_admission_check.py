@@ -23,8 +23,8 @@ def queued(
     *conditions: str, class_name: str | None = "deferrable", state: dict[str, Any] = PENDING, topology: bool = False
 ) -> JobView:
     given = workload(conditions=conditions or ("QuotaReserved",), checks=(state,))
-    if topology:
-        given["spec"]["podSets"][0]["topologyRequest"] = {"required": "rack"}
+    # Kueue gives every Job a topologyRequest that requests nothing.
+    given["spec"]["podSets"][0]["topologyRequest"] = {"podIndexLabel": "i", **({"required": "rack"} if topology else {})}
     return view(job(labels=QUEUED, suspend=True, class_name=class_name), workload=given)
 
 

@@ -165,6 +165,15 @@ class TestFit:
         busy = replace(FRESH, rooms=rooms(node("n0"), node("n1"), pods=(pod("n1", gpus=1),)))
         assert judge(written(START, self.GIVEN), view(self.GIVEN), busy) is Drop.NO_FIT
 
+    def test_what_counts_is_where_it_will_run_not_where_it_ran(self) -> None:
+        marks = replace(HELD, stops=1, pool_id="north", placed=("heat.example/pool",))
+        moved = job(class_name="preemptible", suspend=True, marks=marks)
+        moved["spec"]["template"]["spec"]["nodeSelector"] = {"heat.example/pool": "north"}
+        south = StartJob(job_id="j", pool_id="south", at_utc=NOW, cap_w=None)
+        room = replace(FRESH, rooms=rooms(node("s0", "south")))
+        assert judge(written(south, moved), view(moved), room) is None
+        assert judge(written(START, moved), view(moved), room) is Drop.NO_FIT
+
     def test_letting_go_does_not_ask(self) -> None:
         busy = replace(FRESH, rooms=())
         start = written(START, self.GIVEN)
