@@ -17,13 +17,7 @@ from scheduler.config.kinds import KINDS
 from scheduler.config.lines import read_documents
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "examples" / "reference"
-# Read as the API server reads: `10:30` is a text and no number of minutes.
-EXAMPLES = [
-    document.value
-    for path in sorted(REFERENCE.glob("*.yaml"))
-    for document in read_documents(path.read_text("utf-8"), path.name)[0]
-]
+REFERENCE, QUICKSTART = (ROOT / "examples" / name for name in ("reference", "quickstart"))
 UNPROCESSABLE = 422
 RULES_S = 20.0
 
@@ -35,6 +29,16 @@ def kubectl(cluster: DevCluster, *arguments: str) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def ours(folder: Path) -> list[Object]:
+    """Objects of our kinds in a folder, read as the API server reads: `10:30` is a text and no number of minutes."""
+    files = sorted(folder.glob("*.yaml"))
+    found = [document.value for path in files for document in read_documents(path.read_text("utf-8"), path.name)[0]]
+    return [one for one in found if one["kind"] in KINDS]
+
+
+EXAMPLES = ours(REFERENCE)
 
 
 def path_of(found: Object) -> str:
@@ -82,7 +86,9 @@ def test_the_reference_site_is_applied_with_kubectl(cluster: DevCluster) -> None
     assert {f"{one['kind'].lower()}.heatdispatch.io/{one['metadata']['name']}" for one in EXAMPLES} <= set(shown)
 
 
-@pytest.mark.parametrize("found", EXAMPLES, ids=lambda found: f"{found['kind']}-{found['metadata']['name']}")
+@pytest.mark.parametrize(
+    "found", [*EXAMPLES, *ours(QUICKSTART)], ids=lambda found: f"{found['kind']}-{found['metadata']['name']}"
+)
 def test_the_server_fills_in_what_our_reader_fills_in(cluster: DevCluster, found: Object) -> None:
     kind, given = KINDS[found["kind"]], {**found, "metadata": {"name": "defaulted"}}
     stored = cluster.admin.create(f"{path_of(found)}?dryRun=All&fieldValidation=Strict", given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import secrets
 import shutil
 import signal
@@ -23,7 +24,7 @@ from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.certificates import make_all
 from scheduler.adapters.devcluster.client import ApiClient, ApiRefused, Object, condition
 from scheduler.adapters.devcluster.processes import PortTaken, Processes, free_ports
-from scheduler.domain.errors import Permanent
+from scheduler.domain.errors import Misconfigured, Permanent
 
 Found = TypeVar("Found")
 
@@ -91,9 +92,12 @@ class DevCluster:
         """Bring everything up; a second time on other ports when one was taken between choosing and binding it.
 
         Raises:
+            Misconfigured: on another system than Linux, or without openssl.
             ProcessDied: when a program ends, with the end of its log.
             NotReady: when it does not get ready, with the end of its log.
         """
+        if platform.system() != "Linux":
+            raise Misconfigured("a cluster ends with its holder by a feature of Linux", expected="Linux")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         make_all(self.folder)
         self._write_tokens()
