@@ -16,7 +16,8 @@ from datetime import timedelta
 import numpy as np
 from ledger_writer import Steps, lived
 
-from scheduler.adapters.history import sql
+from scheduler.adapters.history.sql import SqlHistory
+from scheduler.adapters.ledger import sql
 from scheduler.domain.observed import EndedJob, Past
 from scheduler.domain.snapshot import FinishedJob
 from scheduler.domain.time import Series, TimeGrid, utc
@@ -42,7 +43,7 @@ def batch_of(number: int) -> Past:
 
 def write(url: str) -> None:
     """Append what is not there yet; the memo says how far the last one came."""
-    store = sql.SqlHistory(url)
+    store = SqlHistory(url)
     for number in range(int(store.memo_now(MEMO) or 0), BATCHES):
         if store.append_now(batch_of(number), {MEMO: str(number + 1)}) != len(KEYS) * SLOTS + 1:
             raise RuntimeError("a batch was there without its memo")

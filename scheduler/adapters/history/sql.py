@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from scheduler.adapters.history.rows import ended_of, ended_row
 from scheduler.adapters.history.schema import ended_table, memo_table, slot_table
+from scheduler.adapters.ledger import sql as ledger
 from scheduler.adapters.ledger.migrate import upgrade
 from scheduler.adapters.ledger.rows import in_utc
-from scheduler.adapters.ledger.sql import engine_for, ledger_url
 from scheduler.core.accounting.past import LONGEST, MAX_ENDED, malformed
 from scheduler.domain.errors import Misconfigured, Permanent, Retryable
 from scheduler.domain.observed import QUARTER_S, EndedJob, Past, unit_of
@@ -45,8 +45,8 @@ class SqlHistory:
         Raises:
             Misconfigured: when the database cannot be reached or written, or is something else.
         """
-        url = ledger_url(url_text)
-        self._engine, self._inline = engine_for(url), inline
+        url = ledger.ledger_url(url_text)
+        self._engine, self._inline = ledger.engine_for(url), inline
         self._postgres = url.get_backend_name() == "postgresql"
         try:
             upgrade(self._engine)
