@@ -148,6 +148,7 @@ def test_caches_start_sync_and_stop_together(api: FakeApi, client: KubeClient) -
     api.refuse(404, left=10**6, part="workloads")
     clock = SystemClock()
     caches = Caches([reflector(client, Store(kind), clock) for kind in (NODES, PODS, WORKLOADS)])
+    assert caches.wait_synced(60.0, clock, lambda _s: True) == ("nodes", "pods", "workloads")
     assert caches.wait_synced(0.0, clock, lambda _s: None) == ("nodes", "pods", "workloads")
     caches.start()
     assert caches.wait_synced(5.0, clock, lambda _s: None) == ()

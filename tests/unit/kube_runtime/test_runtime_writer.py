@@ -225,11 +225,13 @@ def test_nothing_is_written_where_nothing_changes(api: FakeApi, client: KubeClie
     assert door.apply(PLANS, body, "site", "status", seen=first) is None
     assert len(api.writes()) == 1
     assert door.apply(PLANS, {"status": {"held": 4}}, "site", "status", seen=first) is not None
+    assert door.within(lambda: Reach.DRY).apply(PLANS, body, "site", "status", seen=first) is not None
+    assert door.apply(PLANS, body, "site", "status", seen=first) is None
     # Somebody else has changed it: it is brought back.
     assert door.apply(PLANS, body, "site", "status", seen={**first, "status": {"held": 9}}) is not None
     # Unseen, it may have been deleted.
     assert door.apply(PLANS, body, "site", "status") is not None
-    assert door.counts.all()["apply", "dispatchplans", "unchanged"] == 1
+    assert door.counts.all()["apply", "dispatchplans", "unchanged"] == 2
 
 
 def test_a_field_that_is_no_longer_applied_is_written_away(api: FakeApi, client: KubeClient) -> None:
@@ -303,3 +305,15 @@ def test_what_can_wait_leaves_half_the_burst() -> None:
     assert sum(limiter.spare() for _ in range(20)) == 10
     assert all(limiter.wait(0.0) for _ in range(10))
     assert not limiter.wait(0.0)
+
+
+def test_a_process_that_is_to_stop_waits_for_nothing(api: FakeApi, client: KubeClient) -> None:
+    clock = FakeClock()
+    limiter = WriteLimiter(clock, lambda _s: True, rate_per_s=1.0, burst=1.0)
+    assert limiter.wait(10.0)
+    assert not limiter.wait(10.0)
+    door = Writer(client, Unfenced(), WriteLimiter(clock, lambda _s: True), lambda _s: True, reach=lambda: Reach.FULL)
+    api.refuse(403, verb="PATCH", left=9)
+    with pytest.raises(Forbidden):
+        door.patch(JOBS, api.put(JOB, {}), GO)
+    assert len(api.writes()) == 1

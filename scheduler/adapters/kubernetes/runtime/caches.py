@@ -47,10 +47,10 @@ class Caches:
         return tuple(reflector.name for reflector in self.reflectors if not reflector.store.synced)
 
     def wait_synced(self, within_s: float, clock: MonotonicClock, sleep: Sleep) -> tuple[str, ...]:
-        """Wait until every cache has seen a whole list; returns those that have not by then."""
+        """Wait until every cache has seen a whole list, or the process is to stop; returns those that have not by then."""
         end_s = clock.monotonic_s() + within_s
-        while (missing := self.unsynced()) and clock.monotonic_s() < end_s:
-            sleep(0.05)
+        while (missing := self.unsynced()) and clock.monotonic_s() < end_s and not sleep(0.05):
+            pass
         return missing
 
     def ages(self) -> tuple[CacheAge, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scheduler.adapters.clock import MonotonicClock
 
 Sleep = Callable[[float], object]
-"""Waits so many seconds, or less when the process is to stop."""
+"""Waits so many seconds; returns early, and something true, when the process is to stop (`threading.Event.wait`)."""
 
 
 class TokenBucket:
@@ -63,7 +63,7 @@ class WriteLimiter:
         self._lock = threading.Lock()
 
     def wait(self, at_most_s: float) -> bool:
-        """Wait for leave to write; False when it would take longer than `at_most_s` in all."""
+        """Wait for leave to write; False when it would take longer than `at_most_s` in all, or the process is to stop."""
         end_s = self._clock.monotonic_s() + at_most_s
         while True:
             with self._lock:
@@ -71,9 +71,8 @@ class WriteLimiter:
                 wait_s = self._bucket.take(now_s)
             if wait_s == 0.0:
                 return True
-            if now_s + wait_s > end_s:
+            if now_s + wait_s > end_s or self._sleep(wait_s):
                 return False
-            self._sleep(wait_s)
 
     def spare(self) -> bool:
         """Take leave for something that can wait, if there is plenty."""

@@ -35,7 +35,7 @@ class OutOfReach(HeatDispatchError):
 
 
 class Congested(Retryable):
-    """The write was not sent: too many others wait for their turn."""
+    """The write was not sent: too many others wait for their turn, or the process is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +101,11 @@ class Writer:
         return self._reach()
 
     def within(self, reach: Callable[[], Reach]) -> Writer:
-        """The same door for another policy: what that policy's mode allows, and no more than this writer's."""
-        return Writer(
+        """The same door for another policy: what that policy's mode allows, and no more than this writer's.
+
+        What was applied is remembered together.
+        """
+        narrower = Writer(
             self._client,
             self._fence,
             self._limiter,
@@ -111,6 +114,8 @@ class Writer:
             counts=self.counts,
             patience=self._patience,
         )
+        narrower._applied = self._applied
+        return narrower
 
     def apply(self, kind: Kind, body: Obj, name: str, subresource: str = "", seen: Obj | None = None) -> Obj | None:
         """Bring our own object (or its status) to `body`; returns what the server has now, None when nothing was to do.
@@ -191,9 +196,8 @@ class Writer:
                 if too_many_left <= 0 or error.after_s > self._patience.longest_retry_after_s:
                     raise
             except Forbidden:
-                if not forbidden_waits_s:
+                if not forbidden_waits_s or self._sleep(forbidden_waits_s.pop(0)):
                     raise
-                self._sleep(forbidden_waits_s.pop(0))
 
     def _once(self, verb: str, kind: Kind, send: Callable[[], Any]) -> dict[str, Any]:
         outcome = "fault"
