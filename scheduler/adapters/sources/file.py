@@ -30,8 +30,8 @@ class FileSource:
         """
         self._name, self._path, self._parse = name, path, parse
         self._mark: Mark | None = None
-        self._series: Mapping[str, Series] = {}
-        self._changed_utc: datetime | None = None
+        # Content and its time in one piece: whoever reads on another thread sees the one before or the one after.
+        self._content: tuple[Mapping[str, Series], datetime | None] = ({}, None)
         self._good_utc: datetime | None = None
         # What is wrong with the content of `_mark`, and what was wrong with the last poll.
         self._broken, self._trouble = "", ""
@@ -71,22 +71,23 @@ class FileSource:
         except Exception as error:  # whatever a parser trips over is said, and the last good content stays
             self._mark, self._broken = mark, _first_line(error)
             return
-        self._mark, self._series, self._broken = mark, found, ""
-        self._changed_utc = datetime.fromtimestamp(mark[0] // 10**9, tz=UTC)
+        self._mark, self._broken = mark, ""
+        self._content = found, datetime.fromtimestamp(mark[0] // 10**9, tz=UTC)
 
     def readings(self, now_utc: datetime) -> tuple[SourceReading, ...]:
         """The last good content, by quantity."""
-        if self._good_utc is None:
+        good_utc, (content, changed_utc) = self._good_utc, self._content
+        if good_utc is None:
             return ()
         return tuple(
             SourceReading(
                 quantity=quantity,
                 series=series,
-                issued_utc=series.issued_utc or self._changed_utc,
-                fetched_utc=self._good_utc,
+                issued_utc=series.issued_utc or changed_utc,
+                fetched_utc=good_utc,
                 source=self._name,
             )
-            for quantity, series in self._series.items()
+            for quantity, series in content.items()
         )
 
     def trouble(self) -> str:
