@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from scheduler.adapters.kubernetes.jobs import JobView, Lever, unbound
+from scheduler.adapters.kubernetes.jobs import JobView, Lever, live_pods, unbound
 from scheduler.adapters.kubernetes.marks import (
     GATE,
     GATED_BY,
@@ -102,6 +102,8 @@ def release(view: JobView, pool_id: str | None, reason: str, orders: Orders) -> 
     """Let a job start on a pool (None: wherever its owner lets it), or go on after a pause."""
     if not view.held:
         return None
+    if pool_id is not None and _still_there(view):
+        return "its pods are not gone yet"
     placement = _placement(view, None if pool_id is None else orders.pools.get(pool_id))
     if isinstance(placement, str):
         return placement
@@ -264,6 +266,14 @@ def _placement(view: JobView, pool: PoolSelector | None) -> tuple[dict[str, str 
     if wanted and not _placeable(view.job):
         return "its pods are not gone yet"
     return wanted, placed
+
+
+def _still_there(view: JobView) -> bool:
+    """Whether pods of a held native job still save their state: a resumed twin would do the same work again."""
+    if view.lever is not Lever.SUSPEND:
+        return False
+    bound = any(text(pod, "spec", "nodeName") for pod in live_pods(view.pods))
+    return bound or count(view.job, "status", "active") > 0 or count(view.job, "status", "terminating") > 0
 
 
 def _placeable(job: Obj) -> bool:

@@ -275,11 +275,12 @@ def _held(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes) -
 def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, manager: str) -> str:
     """Why a job is its owner's alone. A queued job's marks are on the Job (gate) or on its Workload (active).
 
-    Our gate is ours to take away, whoever has the job: only we do.
+    Our gate, and our `active: false`, are ours to end, whoever has the job: nobody else does.
     """
     if lever is Lever.SUSPEND:
         return owner_took(job, marks, wishes, manager)
-    if GATE in gates_of(job):
+    held_off = lever is Lever.ACTIVE and marks.held and not workloads.active(workload)
+    if GATE in gates_of(job) or held_off:
         return ""
     at_creation = marks_of(job)
     if HeldBy.OWNER in (marks.held_by, at_creation.held_by):
@@ -289,7 +290,7 @@ def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, 
     if lever is Lever.GATE:
         return ""
     if not workloads.active(workload):
-        return "" if marks.held else "its owner switched it off"
+        return "its owner switched it off"
     if marks.held:
         return "its owner started it himself"
     return "another controller gates it" if gates_of(job) else ""

@@ -92,9 +92,9 @@ def placed(gang: Gang, pool_id: str | None, rooms: Iterable[NodeRoom]) -> tuple[
     left = gang.pods
     after: list[NodeRoom] = []
     for room in rooms:
-        here = min(left, _pods_that_fit(gang, pool_id, room))
+        here = min(left, pods_that_fit(gang, pool_id, room))
         left -= here
-        after.append(_less(room, gang.requests, here) if here else room)
+        after.append(less(room, gang.requests, here) if here else room)
     return tuple(after) if left <= 0 else None
 
 
@@ -119,13 +119,13 @@ def _room(node: Obj, pods: Sequence[Obj], pools: Sequence[PoolSelector]) -> Node
     )
 
 
-def _less(room: NodeRoom, requests: Amounts, pods: int) -> NodeRoom:
+def less(room: NodeRoom, requests: Amounts, pods: int) -> NodeRoom:
     """A node after some pods more."""
     taken = {**{name: pods * amount for name, amount in requests.items()}, PODS: float(pods)}
     return replace(room, free={name: amount - taken.get(name, 0.0) for name, amount in room.free.items()})
 
 
-def _pods_that_fit(gang: Gang, pool_id: str | None, room: NodeRoom) -> int:
+def pods_that_fit(gang: Gang, pool_id: str | None, room: NodeRoom) -> int:
     """How many pods of a gang a node takes now."""
     if not room.open or pool_id not in (None, room.pool_id) or not _welcome(gang.pod_spec, room):
         return 0

@@ -197,8 +197,16 @@ class TestRelease:
         # 600 s before and half an hour of this pause
         assert write.annotations["heatdispatch.io/paused"] == "2400s"
         assert write_for(starting("south"), view(paused(active=1)), ORDERS) == "its pods are not gone yet"
-        same = written(write_for(starting("north"), view(paused(active=1)), ORDERS))
+        same = written(write_for(starting("north"), view(gone), ORDERS))
         assert same.change["spec"] == {"suspend": False}
+
+    def test_no_twin_runs_beside_pods_that_still_save_their_state(self) -> None:
+        cases: list[tuple[str, tuple[dict[str, Any], ...]]] = [("active", ()), ("terminating", ()), ("failed", (pod("n0"),))]
+        for name, pods in cases:
+            given = job(class_name="preemptible", suspend=True, marks=PAUSED)
+            given["status"][name] = 1
+            assert write_for(starting("north"), view(given, *pods), ORDERS) == "its pods are not gone yet"
+            assert let_go(view(given, *pods), "its time is over", NOW) is not None
 
     def test_keys_of_an_earlier_placement_go(self) -> None:
         given = job(suspend=True, marks=replace(HELD, placed=("old.example/zone",)))
