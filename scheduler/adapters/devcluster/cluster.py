@@ -10,6 +10,7 @@ import signal
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 START_S = 90.0
 WAIT_S = 60.0
 EVERY_S = 0.05
+HANDS = 8
+LOOKED_AT_PER_S, READY_PER_S = 500.0, 10.0
 PROBE_S = 3.0
 
 
@@ -196,7 +199,15 @@ class DevCluster:
 
     # --- waiting
 
-    def wait(self, what: str, ready: Callable[[], Found], timeout_s: float = WAIT_S, *, log_of: str = "") -> Found:
+    def wait(
+        self,
+        what: str,
+        ready: Callable[[], Found],
+        timeout_s: float = WAIT_S,
+        *,
+        log_of: str = "",
+        every_s: float = EVERY_S,
+    ) -> Found:
         """Ask until the answer is true; requests that fail count as "not yet". Returns the answer.
 
         Raises:
@@ -212,7 +223,7 @@ class DevCluster:
             except (httpx.HTTPError, ApiRefused) as error:
                 last = f"; last error: {error}"
             self.processes.check()
-            time.sleep(EVERY_S)
+            time.sleep(every_s)
         tail = f"\n{self.processes.log(log_of)} ends with\n{self.processes.tail(log_of)}" if log_of else ""
         raise NotReady(f"{what}: not within {timeout_s:g} s{last}{tail}")
 
@@ -251,9 +262,12 @@ class DevCluster:
     def add_nodes(self, count: int, gpus: int, labels: Mapping[str, str] | None = None, prefix: str = "gpu") -> tuple[str, ...]:
         """Nodes of so many GPUs that pretend to run pods; named PREFIX-0, PREFIX-1, ... Returns once all are ready."""
         names = tuple(f"{prefix}-{number}" for number in range(count))
-        for name in names:
-            self.admin.create("/api/v1/nodes", kwok.node(name, gpus, labels or {}))
-        self.wait("nodes ready", lambda: self._nodes_ready(names), START_S + count / 10, log_of="kwok")
+        admin = self.admin
+        with ThreadPoolExecutor(HANDS) as hands:
+            list(hands.map(lambda name: admin.create("/api/v1/nodes", kwok.node(name, gpus, labels or {})), names))
+        # A look at a thousand nodes is a list of megabytes.
+        every_s, timeout_s = EVERY_S + count / LOOKED_AT_PER_S, START_S + count / READY_PER_S
+        self.wait("nodes ready", lambda: self._nodes_ready(names), timeout_s, log_of="kwok", every_s=every_s)
         return names
 
     def _nodes_ready(self, names: Iterable[str]) -> bool:
