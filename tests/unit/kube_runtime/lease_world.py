@@ -127,7 +127,7 @@ class World:
 
         def back(at_s: float, version: str | None) -> None:
             if version is None:
-                self.read(at_s, who, lambda later_s, one: self.rest(later_s, one, failed=False))
+                self.read(at_s, who, self.again)
                 return
             if who.contest.accepted(bid, version, sent_s, who.clock_s(at_s)):
                 who.relies(at_s)
@@ -141,6 +141,13 @@ class World:
                 self.at(at_s + trip.back_s, lambda later_s: back(later_s, version))
 
         self.at(now_s + trip.there_s + trip.pause_s, there)
+
+    def again(self, now_s: float, who: Candidate) -> None:
+        """After a conflict: a leader who still holds the Lease bids once more, anybody else rests."""
+        if who.contest.leading:
+            self.bid(now_s, who)
+        else:
+            self.rest(now_s, who, failed=False)
 
     def rest(self, now_s: float, who: Candidate, *, failed: bool) -> None:
         if who.contest.overdue(who.clock_s(now_s)):

@@ -72,7 +72,7 @@ class Contest:
     """One candidate's view. Told what it saw and what became of its bids; says what to bid and how long it may rely on it."""
 
     def __init__(self, identity: str, times: LeaseTimes) -> None:
-        """`identity` must be unique to this process: a successor with the same name would inherit promises."""
+        """`identity` names this process; should two have one name, only what a process wrote itself counts as its own."""
         self.identity = identity
         self.times = times
         self.leading = False
@@ -80,6 +80,7 @@ class Contest:
         self._renewed_s = 0.0
         self._seen: LeaseRecord | None = None
         self._seen_since_s: float | None = None
+        self._own_version = ""
 
     @property
     def holder(self) -> str:
@@ -102,7 +103,7 @@ class Contest:
             return None
         if self._seen is None:
             return Bid(version="", holder="", lease_s=self.times.lease_s, transitions=0)
-        if self._seen.holder == self.identity:
+        if self.leading or (self._seen.version == self._own_version and self._seen.holder == self.identity):
             return self._bid(self._seen, self._seen.transitions, renewal=self.leading)
         return None if now_s < self.free_at_s() else self._bid(self._seen, self._seen.transitions + 1, renewal=False)
 
@@ -128,6 +129,8 @@ class Contest:
             self.leading = now_s < sent_s + self.times.sure_s
             self.valid_until_s = sent_s + self.times.sure_s if self.leading else self.valid_until_s
             self._renewed_s = sent_s
+        # A write that came too late may have fallen into a namesake's term: it proves nothing and is waited out.
+        self._own_version = version if self.leading else ""
         return self.leading
 
     def overdue(self, now_s: float) -> bool:
