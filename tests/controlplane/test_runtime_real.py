@@ -20,7 +20,8 @@ import yaml
 from kube_objects import STRANGER, job
 
 from scheduler.adapters.clock import SystemClock
-from scheduler.adapters.devcluster import audit
+from scheduler.adapters.devcluster import audit, rbac
+from scheduler.adapters.devcluster.cluster import CRDS as CRD_PATH
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.adapters.kubernetes.runtime import trim
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff
@@ -38,7 +39,6 @@ from scheduler.adapters.kubernetes.runtime.kinds import (
     NODE_POWERS,
     NODES,
     PLANS,
-    WORKLOADS,
     Kind,
 )
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
@@ -147,10 +147,38 @@ def test_a_reflector_follows_jobs_page_by_page(client: KubeClient, namespace: st
         assert reflector.relists == 1
 
 
-def test_a_kind_that_is_not_installed_keeps_nobody_waiting(own_cluster: DevCluster) -> None:
-    with reflecting(client_of(own_cluster), WORKLOADS, absent_s=0.2) as reflector:
+def test_a_kind_that_comes_goes_and_comes_back(own_cluster: DevCluster) -> None:
+    """Not installed keeps nobody waiting; a CRD deleted while running takes its objects out of the cache."""
+    crds = [yaml.safe_load((CRDS / "nodepowers.yaml").read_text("utf-8"))]
+    client = client_of(own_cluster)
+    with reflecting(client, NODE_POWERS, absent_s=0.2, missing_s=1.0) as reflector:
         assert eventually(lambda: reflector.store.synced)
         assert reflector.missing
+        for _ in range(2):
+            own_cluster.apply_crds(crds)
+            writer(client).apply(NODE_POWERS, {"spec": {"planId": "p", "generation": 1, "gpus": []}}, "node-1")
+            assert eventually(lambda: names(reflector) == {"node-1"})
+            own_cluster.admin.delete(f"{CRD_PATH}/nodepowers.heatdispatch.io")
+            assert eventually(lambda: reflector.missing and not names(reflector))
+
+
+def test_rights_that_are_taken_away_and_given_back(own_cluster: DevCluster) -> None:
+    """What was seen stays, its age tells; a 403 is never final."""
+    rule = rbac.Rule(groups=("",), resources=("configmaps",), verbs=("get", "list", "watch"))
+    admin = client_of(own_cluster)
+    rbac.allow(own_cluster.admin, "reader", STRANGER, (rule,))
+    client = client_of(own_cluster, STRANGER)
+    # A watch that is open goes on without its rights: how soon they are missed is how long a watch lasts.
+    with reflecting(client, CONFIG_MAPS, Selection(namespace="default"), watch_s=2.0) as reflector:
+        assert eventually(lambda: reflector.store.synced)
+        before = names(reflector)
+        rbac.allow(own_cluster.admin, "reader", STRANGER, ())
+        assert eventually(lambda: reflector._episode.failures >= 2)
+        assert names(reflector) == before
+        assert reflector.age_of_last_turn_s() < 3.0
+        admin.create(CONFIG_MAPS, config_map("meanwhile"), "default")
+        rbac.allow(own_cluster.admin, "reader", STRANGER, (rule,))
+        assert eventually(lambda: "meanwhile" in names(reflector))
 
 
 def test_apply_owns_its_fields_and_lets_go_of_what_it_no_longer_says(client: KubeClient, namespace: str) -> None:
