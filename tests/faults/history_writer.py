@@ -23,7 +23,7 @@ from scheduler.domain.snapshot import FinishedJob
 from scheduler.domain.time import Series, TimeGrid, utc
 
 START = utc("2026-01-14T10:00:00+00:00")
-KEYS, BATCHES, SLOTS = ("it_kw north", "it_kw south"), 4, 4
+KEYS, BATCHES, SLOTS = ("it_kw north", "it_kw south"), 3, 4
 MEMO = "batches"
 
 

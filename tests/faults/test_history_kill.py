@@ -56,7 +56,7 @@ def test_killed_at_moments_between_two_statements(tmp_path: Path) -> None:
 def test_killed_at_moments_on_a_server(postgres_url: str) -> None:
     ends: list[str] = []
     stood: list[int] = []
-    for start in range(10, 70, 15):
+    for start in range(8, 60, 15):
         ends += write([f"{postgres_url}#{step}" for step in range(start, start + 15, 7)])
         stood.append(whole_batches(postgres_url))
     assert ends.count("killed") >= 4
