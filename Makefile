@@ -49,7 +49,7 @@ controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go
 # Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither.
 unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional)
 unit: $(DEV) controlplane ## the test suite alone
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 test: lint unit ## everything CI runs
 

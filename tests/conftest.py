@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import postgres_server
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 _NUMBERS = count()
+TOGETHER = "tests/controlplane/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand tests to workers one by one, but those on a control plane all to one worker, so that they share one cluster.
+
+    `--dist loadgroup` is meant for that, but the ids that it changes are kept elsewhere since pytest 9.2: it has no effect.
+    """
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = lambda nodeid: TOGETHER if nodeid.startswith(TOGETHER) else nodeid
+    return scheduler
 
 
 @pytest.fixture(scope="session")

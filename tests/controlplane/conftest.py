@@ -1,7 +1,7 @@
 """A real control plane for the tests of this folder: one for all that only use it, one of its own for each that hurts it.
 
-The programs come from the cache that `make controlplane` fills. Where they are not built these tests are skipped, or fail when
-`HEAT_DISPATCH_REQUIRE_CONTROLPLANE` is set, as it is in CI.
+All of these tests run in one worker (`tests/conftest.py`). The programs come from the cache that `make controlplane` fills.
+Where they are not built these tests are skipped, or fail when `HEAT_DISPATCH_REQUIRE_CONTROLPLANE` is set, as it is in CI.
 """
 
 from __future__ import annotations
@@ -20,18 +20,9 @@ from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
 from scheduler.adapters.devcluster.cluster import DevCluster, Options
 
 ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
 CRDS = ROOT / "manifests" / "crds"
 REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 _NUMBERS = count()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of this folder run in one worker, so that a session has one shared cluster (with --dist loadgroup)."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("controlplane"))
 
 
 @pytest.fixture(scope="session")
