@@ -181,10 +181,14 @@ def test_a_job_whose_pods_find_no_node_is_held_back(cluster: DevCluster, client:
     late.hold()
     assert late.phase(JobPhase.QUEUED).held
     cluster.wait("no pods", lambda: not pods_of(cluster, namespace, "late"))
-    write = write_for(
-        StartJob(job_id="j", pool_id="b", at_utc=now(), cap_w=None), late.view(), Orders(now_utc=now(), pools=POOLS)
-    )
-    assert isinstance(write, Write)
+
+    def wish() -> Write | None:
+        start = StartJob(job_id="j", pool_id="b", at_utc=now(), cap_w=None)
+        found = write_for(start, late.view(), Orders(now_utc=now(), pools=POOLS))
+        return found if isinstance(found, Write) else None
+
+    write = cluster.wait("its last pod gone", wish)
+    assert write is not None
     assert judge(write, late.view(), late.fresh()) is Drop.NO_FIT
 
 
