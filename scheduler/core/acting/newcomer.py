@@ -32,16 +32,20 @@ class Newcomer:
 
     job_id: str
     decided: Admission
-    pool_id: str | None
+    pool_id: str
     cap_w: float | None
     start_utc: datetime | None
     hold_until_utc: datetime
 
     def actions(self, now_utc: datetime) -> tuple[Action, ...]:
-        """The decision as actions: a start, or a hold with the start that ends it."""
+        """The decision as actions: a start, or a hold with the start that ends it.
+
+        A job whose last slot this is and that finds no room in it is to start now all the same: whoever carries that out keeps
+        it until there is room, and not beyond the end of its hold.
+        """
         start = None
-        if self.pool_id is not None and self.start_utc is not None:
-            at = now_utc if self.decided.start_now else self.start_utc
+        if self.start_utc is not None:
+            at = now_utc if self.decided.start_now else max(now_utc, self.start_utc)
             start = StartJob(job_id=self.job_id, pool_id=self.pool_id, at_utc=at, cap_w=self.cap_w, reason=self.decided.text)
         if self.decided.start_now:
             return () if start is None else (start,)
@@ -84,14 +88,13 @@ class Counter:
         free = np.asarray([free_gpus.get(pool.pool_id, 0.0) for pool in self.site.pools])
         decided = admit(self.problem, self.plan.duals, job, now_slot=now_slot, free_gpus=free)
         point = None if decided.point is None else job.points[decided.point]
-        latest_utc = grid.time_of(job.latest_start_slot or 0)
         return Newcomer(
             job_id=state.job.job_id,
             decided=decided,
-            pool_id=None if decided.pool is None else self.site.pools[decided.pool].pool_id,
+            pool_id=self.site.pools[job.pools[0] if decided.pool is None else decided.pool].pool_id,
             cap_w=None if point is None or point.level >= 1.0 else point.cap_w,
             start_utc=None if decided.start_slot is None else grid.time_of(decided.start_slot),
-            hold_until_utc=max(now_utc, latest_utc),
+            hold_until_utc=max(now_utc, work.hold_until_utc),
         )
 
 

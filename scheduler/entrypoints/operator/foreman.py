@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,6 +61,7 @@ class _Post:
     observer: ClusterObserver
     watch: Watch = field(default_factory=Watch)
     baseline_eur: Mapping[str, float] = field(default_factory=dict)
+    changed: bool = False
 
 
 class Foreman:
@@ -71,6 +73,8 @@ class Foreman:
         self._writer: Writer | None = None
         self._writers: dict[str, Writer] = {}
         self._posts: dict[str, _Post] = {}
+        # One cycle at a time, whoever asks for it.
+        self._cycling = threading.Lock()
         self._tell = Teller("operator.foreman")
         self._telling = Telling(floor.stores, floor.events, floor.metrics)
 
@@ -118,14 +122,18 @@ class Foreman:
 
     def cycle(self, term: Term) -> None:
         """One cycle of every policy whose time has come."""
-        self._refresh()
-        for desk in self.desks:
-            if term.holds(0.0) and self._due(desk):
-                self._cycle_of(desk)
+        with self._cycling:
+            self._refresh()
+            for desk in self.desks:
+                if term.holds(0.0) and self._due(desk):
+                    self._post(desk).changed = False
+                    self._cycle_of(desk)
 
     def _due(self, desk: Desk) -> bool:
-        """The timer ticks every quarter of an hour; a policy may want less."""
+        """The timer ticks every quarter of an hour; a policy may want less. What it rests on has changed: at once."""
         watch = self._post(desk).watch
+        if self._post(desk).changed:
+            return True
         settings, now_utc = desk.governance.settings, self.floor.clock.now_utc()
         if watch.decided_utc is None or watch.step is not PlanStatus.FRESH:
             return True
@@ -186,6 +194,9 @@ class Foreman:
     def guard(self, term: Term) -> None:
         """Every half minute: what changed in our kinds, what grew too old, caps, statuses, Events."""
         self._refresh()
+        if any(self._post(desk).changed for desk in self.desks) and not self._cycling.locked():
+            # Not on this thread: a plan takes a minute at worst, and the guard has holds to watch over.
+            threading.Thread(target=self._changed_cycle, args=(term,), name="cycle-changed", daemon=True).start()
         now_utc = self.floor.clock.now_utc()
         for desk in self.desks:
             self._watch_over(desk, now_utc)
@@ -199,12 +210,30 @@ class Foreman:
 
     def _refresh(self) -> None:
         """Take changed policies, plugs, classes and nodes up; jobs are looked at anew under them."""
+        before = {desk.governance.policy: desk for desk in self.desks}
         if self.floor.governing.refresh(self.floor.clock.now_utc()):
             desks = self.desks
             self._writers = {}
             self._posts = {desk.governance.policy: self._post(desk) for desk in desks}
+            for desk in desks:
+                self._taken_over(before.get(desk.governance.policy), desk)
             self.floor.hands.seat(desks)
             self._tell.info("policies read", policies=[desk.governance.policy for desk in desks])
+
+    def _taken_over(self, old: Desk | None, new: Desk) -> None:
+        """What stands goes on while the policy's site and settings are the same; else a new plan is due at once."""
+        post = self._post(new)
+        if old is not None and (old.governance.site, old.governance.settings) == (new.governance.site, new.governance.settings):
+            new.counter, new.letting_go = old.counter, old.letting_go
+        elif post.watch.last is not None:
+            post.changed = True
+
+    def _changed_cycle(self, term: Term) -> None:
+        """A cycle out of turn; its faults are told and end here."""
+        try:
+            self.cycle(term)
+        except Exception as error:  # the timer's cycle is another chance
+            self._tell.error("cycle failed", fault=error)
 
     def _watch_over(self, desk: Desk, now_utc: datetime) -> None:
         """Let go when everything known grew too old; go on when it did not."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -21,7 +23,7 @@ from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.caches import Caches
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
-from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
+from scheduler.adapters.kubernetes.runtime.connection import Connection, Timeouts, configuration
 from scheduler.adapters.kubernetes.runtime.election import Election
 from scheduler.adapters.kubernetes.runtime.events import EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Term
@@ -30,6 +32,7 @@ from scheduler.adapters.kubernetes.runtime.health import (
     HealthServer,
     caches_alive,
     caches_ready,
+    moves,
     told,
 )
 from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
@@ -60,6 +63,7 @@ LEASE = "heat-dispatch-operator"
 TICK_S = 900.0
 POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
+RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,8 @@ class Operator:
             OSError: when the port is taken.
         """
         self.options = options
+        # A container's process id is always 1: the random part tells a restarted one from its predecessor.
+        self._made_identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._clock, self._chance = SystemClock(), np.random.default_rng()
         self._tell = Teller("operator")
         self._stopping = threading.Event()
@@ -117,6 +123,7 @@ class Operator:
         self._caches = Caches(Reflector(self._client, one, self._clock, self._chance.random) for one in self._stores.all())
         self._limiter = WriteLimiter(self._clock, self._wait, rate_per_s=options.writes_per_s, burst=options.writes_per_s)
         self._term_writer: Writer | None = None
+        self._candidate = False
         self._events = EventRecorder(lambda: self._term_writer, self._clock, instance=self.identity)
         self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random)
         self._hands = Hands(self._stores, self._queue, self._writer_of, self._events, self._clock, self.metrics)
@@ -125,11 +132,12 @@ class Operator:
         self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
         self._ledger = SqlLedger(options.ledger)
         self.foreman = Foreman(self._floor())
-        guard = Timer(name="guard", when=Every(seconds=options.guard_s), job=self.foreman.guard)
+        guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
         cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
         self._timers = Timers((cycle, guard), self._clock)
+        # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
         self._election = Election(
-            self._client,
+            KubeClient(Connection(configuration(options.kubeconfig, options.context)), RENEWAL),
             self._clock,
             self._chance.random,
             lease=(options.namespace, LEASE),
@@ -143,7 +151,7 @@ class Operator:
     @property
     def identity(self) -> str:
         """Who we are in the Lease: unique to this process."""
-        return self.options.identity or f"{socket.gethostname()}-{os.getpid()}"
+        return self.options.identity or self._made_identity
 
     @property
     def port(self) -> int:
@@ -194,6 +202,9 @@ class Operator:
                 break
             self._tell.warning("still reading the cluster", missing=list(missing))
         if not self._stopping.is_set():
+            # What is there now stays: the collector need not walk it again and again.
+            gc.freeze()
+            self._candidate = True
             self._election.start()
 
     def _spawn(self, name: str, work: object) -> None:
@@ -291,12 +302,16 @@ class Operator:
         """Probes and metrics."""
         limits = HealthLimits()
         return HealthServer(
-            alive=[caches_alive(self._caches, limits)],
+            alive=[caches_alive(self._caches, limits), moves("election", self._election_age_s, limits.election_s)],
             ready=[caches_ready(self._caches, limits), told("role", self._role)],
             pages={"/metrics": self._metrics_page},
             host=self.options.host,
             port=self.options.port,
         )
+
+    def _election_age_s(self) -> float:
+        """Since when the election has not moved; it begins when the caches are warm."""
+        return self._election.age_of_last_turn_s() if self._candidate else 0.0
 
     def _role(self) -> str:
         """Whether this replica leads, else who does."""

@@ -63,6 +63,19 @@ def test_without_room_it_waits_and_says_so(counter: Counter) -> None:
     assert "no pool has 8 free GPUs now" in hold.text
 
 
+def test_in_its_last_slot_a_job_is_to_start_as_soon_as_there_is_room(counter: Counter) -> None:
+    hurried = replace(SITE, classes=tuple(replace(one, max_delay_s=60.0) for one in SITE.classes))
+    late = queued("new", gpus=8)
+    late = replace(late, job=replace(late.job, submit_utc=LATER))
+    made = replace(counter, site=hurried).decide(late, LATER, {})
+    assert made is not None
+    hold, start = made.actions(LATER)
+    assert isinstance(hold, HoldJob)
+    assert isinstance(start, StartJob)
+    assert hold.until_utc == LATER + timedelta(minutes=1)
+    assert (start.at_utc, start.pool_id, start.cap_w) == (LATER, "pool-0", None)
+
+
 def test_an_insulated_newcomer_is_not_decided(counter: Counter) -> None:
     assert counter.decide(queued("new", "insulated"), LATER, FREE) is None
 

@@ -101,6 +101,15 @@ def test_a_gang_that_finds_no_room_is_told_so_and_looked_at_again_soon() -> None
     assert again.again_utc == NOW + timedelta(seconds=5)
 
 
+def test_a_job_that_admission_holds_gets_its_end_when_there_is_no_room() -> None:
+    fresh = replace(HELD, held_by=HeldBy.ADMISSION, held_since_utc=ago(minutes=1), hold_until_utc=None, reason="", text="")
+    marked = view(job(suspend=True, marks=fresh))
+    found = look(marked, desk(hold(marked), start(marked), free=()), NOW)
+    assert found.write is not None
+    assert (found.write.reason, found.write.hold_until_text) == ("Held", "2026-01-14T14:00:00Z")
+    assert found.write.annotations["heatdispatch.io/hold-reason"] == "NoFit"
+
+
 def test_a_hold_that_is_over_ends_even_without_room_and_without_a_decision() -> None:
     late = view(job(suspend=True, marks=replace(HELD, hold_until_utc=ago(minutes=1))))
     found = look(late, desk(free=(), decided=False), NOW)

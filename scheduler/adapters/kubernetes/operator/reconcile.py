@@ -105,6 +105,10 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
     if desk.mode is not Mode.DISPATCH or view.insulated or view.owner_took or desk.letting_go:
         return Look(outcome=NOTHING_TO_DO)
     wish = desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
+    if wish is None and view.held and desk.counter is not None:
+        # Held at its creation, and nothing that can be planned: more GPUs than a pool has, or paused and forgotten.
+        release = let_go(view, "it cannot be planned: no pool has enough GPUs for it", now_utc)
+        return Look(outcome=NOTHING_TO_DO) if release is None else _judged(release, view, desk, now_utc, letting_go=True)
     if wish is None:
         return Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, desk, now_utc))
     return _followed(wish, view, desk, now_utc)
@@ -138,7 +142,7 @@ def _checked(view: JobView, desk: Desk, now_utc: datetime) -> Write | None:
 
 def _newcomer(view: JobView, desk: Desk, now_utc: datetime) -> Wish | None:
     """Decide about a job that came after the last decision, on the last plan's prices."""
-    if desk.counter is None or view.state.phase is not JobPhase.QUEUED:
+    if desk.counter is None:
         return None
     made = desk.counter.decide(view.state, now_utc, free_gpus(desk.rooms()))
     return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), desk.counter.plan.plan_id)
@@ -170,11 +174,21 @@ def _followed(wish: Wish, view: JobView, desk: Desk, now_utc: datetime) -> Look:
         return Look(outcome=NOTHING_TO_DO, again_utc=soon)
     found = _judged(verdict, view, desk, now_utc)
     if found.drop is Drop.NO_FIT:
-        told = keep(view, WaitReason.NO_FIT.value, _no_room(view), orders)
+        told = _kept(wish, view, orders)
         waits = None if told is None else _judged(told, view, desk, now_utc)
         soon = now_utc + timedelta(seconds=SOON_S)
         return replace(found if waits is None or waits.write is None else waits, again_utc=soon)
     return replace(found, again_utc=again if found.again_utc is None else found.again_utc)
+
+
+def _kept(wish: Wish, view: JobView, orders: Orders) -> Write | None:
+    """Say that a job waits for room: with the end that its hold has, or with the one that was decided if it has none yet."""
+    if view.marks.hold_until_utc is not None:
+        return keep(view, WaitReason.NO_FIT.value, _no_room(view), orders)
+    if wish.intent.hold is None:
+        return None
+    held = write_for(replace(wish.intent.hold, reason=WaitReason.NO_FIT.value, text=_no_room(view)), view, orders)
+    return held if isinstance(held, Write) else None
 
 
 def _so_already(action: object, view: JobView) -> bool:
@@ -188,15 +202,15 @@ def _no_room(view: JobView) -> str:
     return f"Starts as soon as all of its {pods} pods ({view.state.job.gpus} GPUs) find a place on real nodes"
 
 
-def _judged(write: Write, view: JobView, desk: Desk, now_utc: datetime) -> Look:
-    """The guard's word about a write."""
+def _judged(write: Write, view: JobView, desk: Desk, now_utc: datetime, *, letting_go: bool = False) -> Look:
+    """The guard's word about a write; `letting_go`: this job is let go, whether there is room for it or not."""
     rules = desk.governance
     fresh = Fresh(
         now_utc=now_utc,
         settings=rules.settings,
         classes=rules.classes,
         rooms=desk.rooms(),
-        letting_go=desk.letting_go,
+        letting_go=letting_go or desk.letting_go,
     )
     drop = judge(write, view, fresh)
     if drop is None:
