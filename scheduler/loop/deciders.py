@@ -194,7 +194,7 @@ class ChildDecider:
         return reason
 
     def close(self) -> None:
-        """Kill the child if there is one; the next request starts a new one. May be called while another thread waits for it."""
+        """Kill the child if there is one, from any thread; the next request starts a new one."""
         with self._ending:
             pipe, child, self._pipe, self._child = self._pipe, self._child, None, None
         if pipe is not None:

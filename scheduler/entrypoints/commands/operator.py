@@ -34,7 +34,8 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
         Path | None, typer.Option(metavar="FILE", help="series.csv with prices, weather and heat demand, read when it changes.")
     ] = None,
     ledger: Annotated[
-        str, typer.Option(metavar="URL", help="Database of the ledger: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.")
+        str,
+        typer.Option(metavar="URL", help="Database of the ledger: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE."),
     ] = "sqlite:///heat-dispatch.db",
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
