@@ -39,6 +39,7 @@ BATCH_OWNERS = frozenset(
         "XGBoostJob",
     }
 )
+JOB_CONTROLLER = "kubernetes.io/job-controller"
 ELASTIC = "kueue.x-k8s.io/elastic-job"
 TOPOLOGY = ("kueue.x-k8s.io/podset-required-topology", "kueue.x-k8s.io/podset-preferred-topology")
 # A topologyRequest may be there without any of these: Kueue gives one to every Job.
@@ -107,12 +108,15 @@ def uses_topology(workload: Obj) -> bool:
 
 
 def unsupported(workload: Obj, job: Obj) -> Problem | None:
-    """Why a Workload is left alone whatever its class says."""
+    """Why a job is left alone whatever its class says."""
     owner = text(controller_of(workload), "kind")
     if owner and owner not in BATCH_OWNERS:
         return Problem(reason="NotABatchJob", text=f"it belongs to a {owner}, which does not run to completion")
     if "true" in (annotations_of(job).get(ELASTIC), annotations_of(workload).get(ELASTIC)):
         return Problem(reason="ElasticJob", text="it is an elastic job: Kueue resizes it while it runs")
+    manager = text(job, "spec", "managedBy")
+    if manager not in ("", JOB_CONTROLLER):
+        return Problem(reason="RemoteJob", text=f"{manager} runs it (spec.managedBy), not the cluster's own controller")
     if text(workload, "status", "clusterName") or at(workload, "status", "nominatedClusterNames"):
         return Problem(reason="RemoteJob", text="MultiKueue runs it in another cluster")
     return None

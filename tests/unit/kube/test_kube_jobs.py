@@ -198,6 +198,13 @@ class TestInsulation:
         given["spec"]["template"]["spec"]["nodeSelector"] = {"heat.example/pool": "west"}
         assert self.reasons(given) == ["NoPool"]
 
+    def test_a_job_that_another_controller_runs(self) -> None:
+        given = job()
+        given["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+        assert self.reasons(given) == ["RemoteJob"]
+        given["spec"]["managedBy"] = "kubernetes.io/job-controller"
+        assert not view(given).insulated
+
     def test_another_controller(self) -> None:
         given = job()
         given["metadata"]["ownerReferences"] = [{"kind": "Workflow", "name": "nightly", "uid": "w", "controller": True}]
