@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.kinds import CLASSES, NODES
+from scheduler.adapters.kubernetes.runtime.logs import ROOT, configure
 from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
 from scheduler.adapters.kubernetes.runtime.store import Store
 
@@ -208,3 +213,41 @@ def test_a_watch_that_ends_at_once_backs_off(api: FakeApi, client: KubeClient) -
 def test_a_reflector_starts_once(client: KubeClient) -> None:
     with reflecting(client) as reflector, pytest.raises(RuntimeError, match="before"):
         reflector.start()
+
+
+def told(stream: io.StringIO) -> list[str]:
+    """Levels and events of the lines that were logged."""
+    return [f"{line['level']} {line['event']}" for line in map(json.loads, stream.getvalue().splitlines())]
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """Where our log lines go during a test."""
+    lines = io.StringIO()
+    handler = configure(as_json=True, level="INFO", stream=lines)
+    yield lines
+    logging.getLogger(ROOT).removeHandler(handler)
+
+
+def test_silence_about_a_kind_without_objects_is_no_fault(api: FakeApi, client: KubeClient, stream: io.StringIO) -> None:
+    """A real API server sends no bookmark of a kind of which it never saw an object."""
+    api.silent = True
+    with reflecting(client) as reflector:
+        assert eventually(lambda: reflector.relists >= 3)
+        assert reflector.store.synced
+    assert told(stream) == []
+
+
+def test_a_kind_that_was_never_there_is_told_once_and_is_no_warning(
+    api: FakeApi, client: KubeClient, stream: io.StringIO
+) -> None:
+    refused = api.refuse(404, left=10**6, part="workloadclasses")
+    options = replace(QUICK, absent_s=0.05)
+    with reflecting(client, options, Store(CLASSES)) as reflector:
+        assert eventually(lambda: reflector.missing and reflector.store.synced)
+        asked = len(api.asked("LIST"))
+        assert eventually(lambda: len(api.asked("LIST")) > asked + 3)
+        refused.left = 0
+        api.put("/apis/heatdispatch.io/v1alpha1/workloadclasses/batch", {})
+        assert eventually(lambda: names(reflector) == {"batch"})
+    assert told(stream) == ["info kind is not installed"]

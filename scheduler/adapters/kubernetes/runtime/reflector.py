@@ -62,6 +62,7 @@ class Reflector:
         self._missing_since_s: float | None = None
         self._last_event_s = self._last_turn_s = clock.monotonic_s()
         self.relists = 0
+        self._misses = 0
 
     # What others ask.
 
@@ -169,6 +170,13 @@ class Reflector:
             for event in watch:
                 self._take(event)
                 events += 1
+        except Unreachable:
+            # An API server sends no bookmark of a kind of which it never saw an object: there silence is no fault.
+            quiet_s = self._clock.monotonic_s() - began_s
+            if events or self.store.count() or quiet_s < self._options.silence_s:
+                raise
+            self._version = ""
+            return
         finally:
             self._watch = None
         if self._stopping.is_set() or events:
@@ -201,6 +209,10 @@ class Reflector:
         self._turned()
         if isinstance(error, NotFound):
             self._not_installed()
+        if isinstance(error, NotFound) and not self.relists:
+            # Never there so far: Kueue need not be installed. It is looked for again and again.
+            self._misses += 1
+            return self._options.backoff.wait_s(self._misses, self._uniform)
         failures = self._episode.failed(error, kind=self.name)
         wait_s = self._options.backoff.wait_s(failures, self._uniform)
         asked_s = error.after_s if isinstance(error, TooManyRequests) else 0.0
@@ -213,5 +225,6 @@ class Reflector:
             self._missing_since_s = now_s
         patience_s = self._options.missing_s if self.store.synced else self._options.absent_s
         if now_s - self._missing_since_s >= patience_s and (self.store.count() or not self.store.synced):
-            self._tell.warning("kind is not installed", kind=self.name)
+            tell = self._tell.warning if self.relists else self._tell.info
+            tell("kind is not installed", kind=self.name)
             self.store.replace(())
