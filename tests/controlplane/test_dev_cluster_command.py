@@ -21,7 +21,14 @@ from scheduler.adapters.devcluster import record
 from scheduler.entrypoints.cli import app
 
 UP_S = 240.0
-COMMAND = [sys.executable, "-c", "from scheduler.entrypoints.cli import main; main()", "dev", "cluster"]
+# Whoever runs tests in the background may have SIGINT ignored; a terminal has not.
+SCRIPT = """
+import signal
+from scheduler.entrypoints.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+COMMAND = [sys.executable, "-c", SCRIPT, "dev", "cluster"]
 
 
 def said(*arguments: str) -> Result:
