@@ -58,12 +58,30 @@ class EndedJob:
     finished: FinishedJob
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Going:
+    """What was learned of a job that goes on, at a look: uncapped seconds behind it, its speed since, its natural draw.
+
+    stops: how often it had been stopped by then; after another stop none of its progress holds.
+    """
+
+    at_utc: datetime
+    work_s: float
+    speed: float
+    stops: int = 0
+    natural_w_per_gpu: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Past:
-    """What was observed: series by key on quarter hours (NaN: not known) and ended jobs in order of ending."""
+    """What was observed: series by key on quarter hours (NaN: not known) and ended jobs in order of ending.
+
+    going: by job id what was learned of jobs that have not ended; whoever looks tells it, no store keeps it.
+    """
 
     series: dict[str, Series] = field(default_factory=dict)
     ended: tuple[EndedJob, ...] = ()
+    going: dict[str, Going] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
