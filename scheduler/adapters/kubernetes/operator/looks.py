@@ -1,0 +1,139 @@
+"""The cluster as a look for `observe`: every job once, under the policy it belongs to, and what the GPUs of each pool do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from scheduler.adapters.kubernetes import workloads
+from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.objects import condition, controller_of, holds, instant, name_of, namespace_of, text, uid_of
+from scheduler.adapters.kubernetes.operator.view import Seen
+from scheduler.core.accounting.observing import JobLook
+from scheduler.domain.job import JobPhase
+from scheduler.domain.site import Site
+
+# What controllers and people put behind the name of a job to make it unique: numbers, and the API server's five letters.
+_SUFFIX = re.compile(r"(?:-\d+|-(?=[a-z]*\d)[bcdfghjklmnpqrstvwxz2456789]{5})+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """One policy's part of the site, and the cluster as it sees it."""
+
+    site: Site
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """GPUs of a pool now. others: of pods that are nobody's job; gone: on nodes that are closed, sick or away."""
+
+    pool_id: str
+    insulated: int = 0
+    flexible: int = 0
+    others: int = 0
+    free: int = 0
+    gone: int = 0
+
+
+def whole_site(parts: Sequence[Part]) -> Site:
+    """The parts of all policies as one site; what they do not divide is as the first has it."""
+    first = parts[0].site
+    pools = {pool.pool_id: pool for part in parts for pool in part.site.pools}
+    plugs = {plug.plug_id: plug for part in parts for plug in part.site.plugs}
+    classes = {one.name: one for part in reversed(parts) for one in part.site.classes}
+    return replace(first, pools=tuple(pools.values()), plugs=tuple(plugs.values()), classes=tuple(classes.values()))
+
+
+def job_looks(parts: Iterable[Part]) -> tuple[JobLook, ...]:
+    """Every job of the parts once, in order of their uids; what runs on nodes of no pool is none of ours.
+
+    Each policy sees all jobs. One that runs belongs to the policy whose pool it runs on, another to the first that may plan it.
+    """
+    best: dict[str, tuple[int, JobLook]] = {}
+    for part in parts:
+        models = {pool.pool_id: pool.gpu_model for pool in part.site.pools}
+        for view in part.seen.views.values():
+            rank = _rank(view, models)
+            uid = uid_of(view.job or view.workload)
+            if rank is not None and (uid not in best or rank < best[uid][0]):
+                best[uid] = (rank, job_look(view, models))
+    return tuple(best[uid][1] for uid in sorted(best))
+
+
+def _rank(view: JobView, pools: Mapping[str, str]) -> int | None:
+    """How much a job belongs to a policy, 0 most; None: it runs elsewhere."""
+    if view.state.pool_id in pools:
+        return 0
+    if view.state.phase is JobPhase.RUNNING and view.state.started_utc is not None:
+        return None
+    return 2 if view.insulated else 1
+
+
+def job_look(view: JobView, models: Mapping[str, str]) -> JobLook:
+    """One job; `models` are the GPUs by pool: where there are several, what a workload draws depends on them."""
+    model = models.get(view.state.pool_id or "") if len(set(models.values())) > 1 else None
+    workload = workload_of(view)
+    return JobLook(
+        job_uid=uid_of(view.job or view.workload),
+        workload=workload if model is None else f"{workload} on {model}",
+        state=view.state,
+        started_utc=started_utc(view),
+        succeeded_utc=succeeded_utc(view),
+    )
+
+
+def workload_of(view: JobView) -> str:
+    """What its owner calls jobs of this kind: namespace and name of what made it, or its own, without what only counts runs."""
+    subject = view.job or view.workload
+    made_by = text(controller_of(subject), "name")
+    prefix = text(subject, "metadata", "generateName").rstrip("-")
+    name = made_by or prefix or name_of(subject)
+    return f"{namespace_of(subject)}/{_SUFFIX.sub('', name) or name}"
+
+
+def started_utc(view: JobView) -> datetime | None:
+    """When a job began to run first; None before, or when nobody can tell."""
+    if view.state.phase is JobPhase.QUEUED:
+        return None
+    return view.state.first_started_utc or instant(view.job, "status", "startTime") or workloads.started_utc(view.workload)
+
+
+def succeeded_utc(view: JobView) -> datetime | None:
+    """When a job had done its work; None while it has not, or when it failed."""
+    if view.job:
+        ended_utc = instant(view.job, "status", "completionTime") or instant(
+            condition(view.job, "Complete"), "lastTransitionTime"
+        )
+        return ended_utc if holds(view.job, "Complete") else None
+    finished = condition(view.workload, "Finished")
+    done = holds(view.workload, "Finished") and text(finished, "reason") == "Succeeded"
+    return instant(finished, "lastTransitionTime") if done else None
+
+
+def pool_uses(part: Part) -> tuple[PoolUse, ...]:
+    """What the GPUs of each pool of a policy do now, by the pods that hold them."""
+    insulated = {uid_of(pod) for view in part.seen.views.values() if view.insulated for pod in view.pods}
+    ours = {uid_of(pod) for view in part.seen.views.values() for pod in view.pods}
+    found = []
+    for pool in part.site.pools:
+        rooms = [room for room in part.seen.rooms if room.pool_id == pool.pool_id]
+        held = {uid: gpus for room in rooms for uid, gpus in room.by_pod.items()}
+        fixed = sum(gpus for uid, gpus in held.items() if uid in insulated)
+        jobs = sum(gpus for uid, gpus in held.items() if uid in ours)
+        free = sum(max(0, room.gpus_allocatable - sum(room.by_pod.values())) for room in rooms if room.open)
+        busy = sum(held.values())
+        found.append(
+            PoolUse(
+                pool_id=pool.pool_id,
+                insulated=fixed,
+                flexible=jobs - fixed,
+                others=busy - jobs,
+                free=free,
+                gone=max(0, pool.gpus - busy - free),
+            )
+        )
+    return tuple(found)
