@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import scheduler
-from scheduler.entrypoints.commands import backtest, bench, demo, dev, operator, plan, validate
+from scheduler.entrypoints.commands import backtest, bench, demo, dev, operator, plan, release, validate
 
 app = typer.Typer(
     name="heat-dispatch",
@@ -40,6 +40,7 @@ app.command(name="plan", help=plan.HELP)(plan.plan)
 app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
 app.command(name="validate", help=validate.HELP)(validate.validate)
 app.command(name="operator", help=operator.HELP)(operator.operator)
+app.command(name="release", help=release.HELP)(release.release)
 app.add_typer(bench.app, name="bench")
 app.add_typer(dev.app, name="dev")
 

@@ -1,0 +1,128 @@
+"""`heat-dispatch release`: let held jobs go, without an operator, without our kinds, as often as one likes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scheduler.adapters.clock import SystemClock
+from scheduler.adapters.kubernetes.admission_check import our_checks
+from scheduler.adapters.kubernetes.operator.reconcile import send
+from scheduler.adapters.kubernetes.runtime.client import KubeClient
+from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
+from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
+from scheduler.adapters.kubernetes.runtime.fence import Unfenced
+from scheduler.adapters.kubernetes.runtime.frozen import Obj
+from scheduler.adapters.kubernetes.runtime.kinds import ADMISSION_CHECKS, JOBS, WORKLOADS
+from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
+from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
+from scheduler.adapters.kubernetes.stale import stale_writes
+from scheduler.adapters.kubernetes.writes import Write
+from scheduler.domain.errors import HeatDispatchError, Misconfigured
+from scheduler.entrypoints.console import EXIT_FAILED, friendly, talk, write_json
+from scheduler.entrypoints.options import JsonFile
+
+HELP = """Let held jobs go: those whose hold is over (`--stale`), or all (`--all`).
+
+Needs no operator and none of our kinds: it reads Jobs (and Kueue's Workloads, where there are any) and their annotations. A job
+that somebody changes in the same moment is looked at again. Exit code 1: some could not be let go.
+
+**Examples**
+
+    heat-dispatch release --stale
+
+    heat-dispatch release --all --dry-run
+"""
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What became of one hold."""
+
+    namespace: str
+    name: str
+    kind: str
+    why: str
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"namespace": self.namespace, "name": self.name, "kind": self.kind, "why": self.why, "error": self.error}
+
+
+@friendly
+def release(
+    stale: Annotated[bool, typer.Option("--stale", help="Let go what is held beyond its end, or by nobody.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Let every held job go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be let go.")] = False,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Let held jobs go."""
+    if stale == everything:
+        raise Misconfigured("which holds?", where="options", expected="--stale or --all, one of them")
+    client = KubeClient(Connection(configuration(kubeconfig, context)))
+    found = let_go(client, everything=everything, dry_run=dry_run)
+    console = talk(json_file)
+    for one in found:
+        verb = "not let go" if one.error else "would let go" if dry_run else "let go"
+        console.print(f"{verb}: {one.kind} {one.namespace}/{one.name}: {one.error or one.why}", markup=False)
+    failed = [one for one in found if one.error]
+    if not found:
+        console.print("nothing is held" if everything else "no hold is over")
+    write_json(json_file, {"released": [one.to_json() for one in found], "dryRun": dry_run})
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def let_go(client: KubeClient, *, everything: bool, dry_run: bool = False) -> tuple[Released, ...]:
+    """Let holds go. Read again, a few times: what was changed meanwhile, and what was held in two ways."""
+    clock, done = SystemClock(), dict[tuple[str, str, str], Released]()
+    pause = threading.Event()
+    limiter = WriteLimiter(clock, pause.wait)
+    writer = Writer(client, Unfenced(), limiter, pause.wait, reach=lambda: Reach.LETTING_GO)
+    checks = our_checks(_all(client, ADMISSION_CHECKS))
+    for _ in range(TRIES):
+        jobs, workloads = _all(client, JOBS), _all(client, WORKLOADS)
+        writes = stale_writes(jobs, workloads, clock.now_utc(), checks=checks, everything=everything)
+        for write in writes:
+            key = (write.kind.kind, write.namespace, write.name)
+            done[key] = _told(write, "") if dry_run else _released(write, writer)
+        if dry_run or not writes:
+            break
+    return tuple(done[key] for key in sorted(done))
+
+
+def _released(write: Write, writer: Writer) -> Released:
+    """Send one release."""
+    try:
+        send(write, writer)
+    except Conflict:
+        return _told(write, "somebody changed it in the same moment")
+    except NotFound:
+        return _told(write, "")
+    except HeatDispatchError as error:
+        return _told(write, str(error))
+    return _told(write, "")
+
+
+def _told(write: Write, error: str) -> Released:
+    """One result."""
+    return Released(namespace=write.namespace, name=write.name, kind=write.kind.kind, why=write.text, error=error)
+
+
+def _all(client: KubeClient, kind: Any) -> Sequence[Obj]:
+    """All objects of a kind; none where it is not installed."""
+    try:
+        return [obj | {"apiVersion": kind.api_version, "kind": kind.kind} for obj in client.list(kind)]
+    except NotFound:
+        return []
