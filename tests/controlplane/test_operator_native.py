@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from kube_objects import HEAT, pods_of, running_pods
 from operated import LAB, OPERATOR, Operated, operated, quickstart, until_utc
+from typer.testing import CliRunner
 
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.client import condition
 from scheduler.adapters.devcluster.cluster import DevCluster, Options
+from scheduler.entrypoints.kubectl import app as kubectl
 
 TAKE_OVER_S = 45.0
 
@@ -48,6 +50,17 @@ def test_a_new_job_is_held_at_once_with_an_end_and_a_reason(world: Operated) -> 
     event = world.cluster.wait("an Event", lambda: world.events("waits"))[0]
     assert (event["reason"], event["message"]) == ("Held", marks["hold-text"])
     assert pods_of(world.cluster, LAB, "waits") == []
+
+
+def test_its_owner_asks_why_and_an_engineer_for_the_state(world: Operated) -> None:
+    where = ["--kubeconfig", str(world.cluster.kubeconfig())]
+    asked = CliRunner().invoke(kubectl, ["why", "job/waits", "-n", LAB, *where])
+    assert asked.output.strip() == world.marks("waits")["hold-text"]
+    state = CliRunner().invoke(kubectl, ["status", *where])
+    assert state.output.startswith("quickstart: Dispatch, plan plan-")
+    assert "1 held" in state.output
+    missing = CliRunner().invoke(kubectl, ["why", "job/none", "-n", LAB, *where])
+    assert (missing.exit_code, "there is no Job lab/none" in missing.output) == (2, True)
 
 
 def test_an_insulated_job_starts_and_is_never_written_to(world: Operated) -> None:

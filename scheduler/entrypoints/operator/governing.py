@@ -8,6 +8,7 @@ from datetime import datetime
 
 from scheduler.adapters.kubernetes.admission_check import Check, our_checks
 from scheduler.adapters.kubernetes.classes import selectors_of
+from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import Obj, labels_of, name_of, text, uid_of
 from scheduler.adapters.kubernetes.operator.book import Book
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
@@ -22,6 +23,7 @@ from scheduler.config.live import Live, governed, live_manifests
 from scheduler.config.live import name_of as object_name
 from scheduler.config.node_pools import GPU_RESOURCE, SeenPool, seen_pools
 from scheduler.domain.errors import Misconfigured
+from scheduler.domain.job import JobPhase
 
 READY, CONFLICT = "Ready", "PoolConflict"
 SHARES_POOLS = "shares pools with policy"
@@ -154,3 +156,14 @@ def status_of(obj: Obj, conditions: Sequence[Condition], now_utc: datetime) -> d
     """Status to apply on one of our objects."""
     generation = (obj.get("metadata") or {}).get("generation")
     return {"observedGeneration": generation, "conditions": list(merged(obj, conditions, now_utc))}
+
+
+def told_state(view: JobView) -> str:
+    """What is done with a job, for counting."""
+    if view.owner_took:
+        return "owner"
+    if view.insulated:
+        return "insulated"
+    if view.held:
+        return "paused" if view.state.phase is JobPhase.PAUSED else "held"
+    return "running" if view.state.phase is JobPhase.RUNNING else "waiting"

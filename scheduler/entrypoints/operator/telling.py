@@ -21,10 +21,9 @@ from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
 from scheduler.domain.decision import CycleRecord
 from scheduler.domain.errors import HeatDispatchError
-from scheduler.domain.job import JobPhase
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.settings import Mode
-from scheduler.entrypoints.operator.governing import Governed, status_of
+from scheduler.entrypoints.operator.governing import Governed, status_of, told_state
 from scheduler.loop.runner import Watch
 
 STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
@@ -124,7 +123,7 @@ class Telling:
             counts = dict.fromkeys(("running", "held", "waiting", "paused", "owner", "insulated"), 0)
             used = 0.0
             for view in desk.reader.seen(now_utc).views.values():
-                counts[_state(view)] += 1
+                counts[told_state(view)] += 1
                 if view.held and view.marks.held_since_utc is not None:
                     whole_s = (end_utc(view) - view.marks.held_since_utc).total_seconds()
                     passed_s = (now_utc - view.marks.held_since_utc).total_seconds()
@@ -175,14 +174,3 @@ def _kind(name: str) -> kinds.Kind:
     """A kind of ours by its name."""
     own = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
     return next(one for one in own if one.kind == name)
-
-
-def _state(view: JobView) -> str:
-    """What is done with a job, for counting."""
-    if view.owner_took:
-        return "owner"
-    if view.insulated:
-        return "insulated"
-    if view.held:
-        return "paused" if view.state.phase is JobPhase.PAUSED else "held"
-    return "running" if view.state.phase is JobPhase.RUNNING else "waiting"
