@@ -56,6 +56,8 @@ def test_its_owner_asks_why_and_an_engineer_for_the_state(world: Operated) -> No
     where = ["--kubeconfig", str(world.cluster.kubeconfig())]
     asked = CliRunner().invoke(kubectl, ["why", "job/waits", "-n", LAB, *where])
     assert asked.output.strip() == world.marks("waits")["hold-text"]
+    policy = f"{HEAT}/dispatchpolicies/quickstart"
+    world.cluster.wait("its status", lambda: world.cluster.admin.get(policy).get("status", {}).get("planId"), 40.0)
     state = CliRunner().invoke(kubectl, ["status", *where])
     assert state.output.startswith("quickstart: Dispatch, plan plan-")
     assert "1 held" in state.output
