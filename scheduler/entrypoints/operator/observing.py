@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.view import Seen as ClusterSeen
+from scheduler.core.accounting.going import caught_up
 from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.snapshot import Commitment, PlantState, Snapshot
 from scheduler.loop.snapshot import Seen, snapshot_of
@@ -38,7 +39,7 @@ class ClusterObserver:
 
         Args:
             desk: the policy's desk as it is now.
-            past: the kept past.
+            past: the kept past, and what was learned of the jobs that go on.
             readings: believed readings of all sources.
             blind_s: how long the API server has not spoken about jobs, pods or nodes; None before the first list.
             plants: what heat plants tell of themselves.
@@ -54,13 +55,13 @@ class ClusterObserver:
         desk = self._desk()
         self._sequence += 1
         self.seen = desk.reader.seen(now_utc)
-        blind_s = self._blind_s()
+        blind_s, past = self._blind_s(), self._past()
         seen = Seen(
             observed_utc=now_utc,
             sequence=self._sequence,
-            jobs=self.seen.states(),
+            jobs=caught_up(self.seen.states(), past.going, now_utc),
             jobs_seen_utc=None if blind_s is None else now_utc - timedelta(seconds=blind_s),
-            past=self._past(),
+            past=past,
             readings=tuple(self._readings(now_utc)),
             plants=tuple(self._plants(now_utc)) or unknown_plants(desk),
             available_gpus=self.seen.available_gpus(),

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from scheduler.adapters.clock import SystemClock
+from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
@@ -48,14 +49,15 @@ from scheduler.adapters.record.store import stored, write_cycle
 from scheduler.adapters.sources.chain import Chain
 from scheduler.adapters.sources.file import FileSource, by_quantity
 from scheduler.config.series import read_series
-from scheduler.core.accounting.past import KEPT, extended, told_past
 from scheduler.domain.decision import CycleRecord, PlantSetpoint
-from scheduler.domain.observed import Past, SourceReading
+from scheduler.domain.observed import SourceReading
 from scheduler.domain.plan import Offer, Plan
 from scheduler.domain.time import Series
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
 from scheduler.entrypoints.operator.governing import Governing
 from scheduler.entrypoints.operator.rooms import Rooms
+from scheduler.entrypoints.operator.telling import Telling
+from scheduler.entrypoints.operator.watching import LOOK_S, Sight, Watcher
 from scheduler.loop.deciders import ChildDecider
 from scheduler.loop.runner import GUARD_S
 
@@ -63,6 +65,7 @@ LEASE = "heat-dispatch-operator"
 TICK_S = 900.0
 POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
+FLUSH_LIMIT_S = 2.0
 RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 
 
@@ -70,7 +73,8 @@ RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 class Options:
     """How one operator process runs.
 
-    cycle_s: how often the timer asks whether a policy's cycle is due. series: a series.csv with prices, weather and demand.
+    cycle_s: how often the timer asks whether a policy's cycle is due. ledger: database of the ledger and of the past.
+    series: a series.csv with prices, weather and demand.
     record: folder for recorded cycles, of which the last `record_keep` stay.
     """
 
@@ -128,13 +132,14 @@ class Operator:
         self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random)
         self._hands = Hands(self._stores, self._queue, self._writer_of, self._events, self._clock, self.metrics)
         self._sources = Chain("sources", self._file_sources())
-        self._past = Past()
         self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
-        self._ledger = SqlLedger(options.ledger)
+        self._ledger, self._history = SqlLedger(options.ledger), SqlHistory(options.ledger, inline=True)
+        self._watcher = Watcher(self._sight())
         self.foreman = Foreman(self._floor())
         guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
         cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
-        self._timers = Timers((cycle, guard), self._clock)
+        watch = Timer(name="watch", when=Every(seconds=LOOK_S, at_once=True), job=self._watcher.tick)
+        self._timers = Timers((cycle, guard, watch), self._clock)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
         self._election = Election(
             KubeClient(Connection(configuration(options.kubeconfig, options.context)), RENEWAL),
@@ -172,8 +177,9 @@ class Operator:
         self._tell.info("started", identity=self.identity, port=self.port)
 
     def stop(self) -> None:
-        """Hand the lease on first, then end everything."""
+        """Write the past down, hand the lease on, then end everything."""
         self._stopping.set()
+        self._watcher.flush(FLUSH_LIMIT_S)
         self._election.stop()
         self._timers.stop()
         self._queue.close()
@@ -183,6 +189,7 @@ class Operator:
         self._health.stop()
         self._decider.close()
         self._ledger.close()
+        self._history.close()
         self._tell.info("stopped", identity=self.identity)
 
     def run(self) -> None:
@@ -223,6 +230,7 @@ class Operator:
     def _began(self, term: Term) -> None:
         """We lead: a writer for this term, then the timers."""
         self._term_writer = Writer(self._client, term, self._limiter, self._wait, reach=lambda: Reach.FULL)
+        self._watcher.begin()
         self.foreman.begin(self._term_writer)
         self._timers.start(term)
 
@@ -230,6 +238,7 @@ class Operator:
         """We do not lead any more."""
         self._timers.stop(term)
         self._term_writer = None
+        self._watcher.end()
         self.foreman.end()
 
     def _writer_of(self, desk: Desk) -> Writer | None:
@@ -251,17 +260,33 @@ class Operator:
             decider=self._decider,
             ledger=self._ledger,
             publisher=NoPlant(),
-            past=lambda: self._past,
+            past=self._watcher.past,
             readings=self._sources.readings,
             blind_s=self._blind_s,
             record=None if self.options.record is None else self._record,
         )
 
+    def _sight(self) -> Sight:
+        """What the watcher looks at, and where it writes."""
+        telling = Telling(self._stores, self._events, self.metrics)
+
+        def note(why: str) -> None:
+            for desk in self.foreman.desks if why else ():
+                telling.degraded(desk, why)
+
+        return Sight(
+            desks=lambda: self.foreman.desks,
+            blind_s=self._blind_s,
+            readings=self._readings,
+            store=self._history,
+            metrics=self.metrics,
+            clock=self._clock,
+            note=note,
+        )
+
     def _cycle(self, term: Term) -> None:
-        """Keep what sources have told, then run the cycle."""
-        now_utc = self._clock.now_utc()
-        since_utc = now_utc - KEPT
-        self._past = extended(self._past, told_past(self._readings(now_utc), now_utc, since_utc=since_utc), since_utc=since_utc)
+        """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database."""
+        self._watcher.look_within()
         self.foreman.cycle(term)
 
     def _readings(self, now_utc: datetime) -> Sequence[SourceReading]:

@@ -8,9 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scheduler.adapters.kubernetes import workloads
-from scheduler.adapters.kubernetes.jobs import JobView
-from scheduler.adapters.kubernetes.objects import condition, controller_of, holds, instant, name_of, namespace_of, text, uid_of
-from scheduler.adapters.kubernetes.operator.view import Seen
+from scheduler.adapters.kubernetes.jobs import JobView, read
+from scheduler.adapters.kubernetes.objects import (
+    Obj,
+    condition,
+    controller_of,
+    holds,
+    instant,
+    name_of,
+    namespace_of,
+    part,
+    text,
+    uid_of,
+)
+from scheduler.adapters.kubernetes.operator.view import Reader, Seen
 from scheduler.core.accounting.observing import JobLook
 from scheduler.domain.job import JobPhase
 from scheduler.domain.site import Site
@@ -39,12 +50,29 @@ class PoolUse:
     gone: int = 0
 
 
+def part_of(site: Site, reader: Reader, now_utc: datetime) -> Part:
+    """What a policy sees now, completed Jobs as large as they were: a view to plan on counts only the pods that are left."""
+    seen = reader.seen(now_utc)
+    completed = [job for job in reader.stores.jobs.all() if holds(job, "Complete")]
+    if not completed:
+        return Part(site=site, seen=seen)
+    around, stores = reader.around(now_utc), reader.stores
+    views = [read(_entire(job), stores.workload_of(uid_of(job)), stores.pods_of(uid_of(job)), around) for job in completed]
+    entire = {view.job_id: view for view in views if view is not None}
+    return Part(site=site, seen=replace(seen, views={**seen.views, **entire}))
+
+
+def _entire(job: Obj) -> Obj:
+    """A Job without its count of pods that have done their work."""
+    return {**job, "status": {key: value for key, value in part(job, "status").items() if key != "succeeded"}}
+
+
 def whole_site(parts: Sequence[Part]) -> Site:
     """The parts of all policies as one site; what they do not divide is as the first has it."""
     first = parts[0].site
-    pools = {pool.pool_id: pool for part in parts for pool in part.site.pools}
-    plugs = {plug.plug_id: plug for part in parts for plug in part.site.plugs}
-    classes = {one.name: one for part in reversed(parts) for one in part.site.classes}
+    pools = {pool.pool_id: pool for each in parts for pool in each.site.pools}
+    plugs = {plug.plug_id: plug for each in parts for plug in each.site.plugs}
+    classes = {one.name: one for each in reversed(parts) for one in each.site.classes}
     return replace(first, pools=tuple(pools.values()), plugs=tuple(plugs.values()), classes=tuple(classes.values()))
 
 
@@ -54,9 +82,9 @@ def job_looks(parts: Iterable[Part]) -> tuple[JobLook, ...]:
     Each policy sees all jobs. One that runs belongs to the policy whose pool it runs on, another to the first that may plan it.
     """
     best: dict[str, tuple[int, JobLook]] = {}
-    for part in parts:
-        models = {pool.pool_id: pool.gpu_model for pool in part.site.pools}
-        for view in part.seen.views.values():
+    for each in parts:
+        models = {pool.pool_id: pool.gpu_model for pool in each.site.pools}
+        for view in each.seen.views.values():
             rank = _rank(view, models)
             uid = uid_of(view.job or view.workload)
             if rank is not None and (uid not in best or rank < best[uid][0]):
@@ -114,13 +142,13 @@ def succeeded_utc(view: JobView) -> datetime | None:
     return instant(finished, "lastTransitionTime") if done else None
 
 
-def pool_uses(part: Part) -> tuple[PoolUse, ...]:
+def pool_uses(mine: Part) -> tuple[PoolUse, ...]:
     """What the GPUs of each pool of a policy do now, by the pods that hold them."""
-    insulated = {uid_of(pod) for view in part.seen.views.values() if view.insulated for pod in view.pods}
-    ours = {uid_of(pod) for view in part.seen.views.values() for pod in view.pods}
+    insulated = {uid_of(pod) for view in mine.seen.views.values() if view.insulated for pod in view.pods}
+    ours = {uid_of(pod) for view in mine.seen.views.values() for pod in view.pods}
     found = []
-    for pool in part.site.pools:
-        rooms = [room for room in part.seen.rooms if room.pool_id == pool.pool_id]
+    for pool in mine.site.pools:
+        rooms = [room for room in mine.seen.rooms if room.pool_id == pool.pool_id]
         held = {uid: gpus for room in rooms for uid, gpus in room.by_pod.items()}
         fixed = sum(gpus for uid, gpus in held.items() if uid in insulated)
         jobs = sum(gpus for uid, gpus in held.items() if uid in ours)

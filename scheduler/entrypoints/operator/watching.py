@@ -1,0 +1,251 @@
+"""Looks at the cluster every minute while this replica leads, and remembers: the past that forecasts are made of.
+
+One look is the stores as they are, read by every policy, with power and heat by meter or model; what it tells is kept in the
+database of the ledger. One that is away or hangs costs the past some minutes and is told by name; no cycle waits for it longer
+than `LOOK_LIMIT_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from scheduler.adapters.clock import WallClock
+from scheduler.adapters.kubernetes.operator.looks import PoolUse, job_looks, part_of, pool_uses, whole_site
+from scheduler.adapters.kubernetes.operator.reconcile import Desk
+from scheduler.adapters.kubernetes.runtime.fence import Term
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.metrics.registry import Metrics
+from scheduler.adapters.record.codec import decode, encode
+from scheduler.core.accounting.going import caught_up, going_of
+from scheduler.core.accounting.modelled import (
+    METER,
+    MODEL,
+    Busy,
+    LoopHeat,
+    PoolPower,
+    expected_draws_w,
+    loop_heat,
+    modelled_keys,
+    pool_powers,
+    power_samples,
+)
+from scheduler.core.accounting.observing import JobLook, Look, LookRules, Memory
+from scheduler.domain.observed import Going, Past, SourceReading
+from scheduler.domain.site import Site
+from scheduler.loop.remember import NOTHING, Remembering
+from scheduler.ports import HistoryStore
+from scheduler.units import w_from_kw
+
+LOOK_S = 60.0
+# How long a cycle waits for its look, and a look for the one before it.
+LOOK_LIMIT_S = 10.0
+# A list of jobs that nobody has confirmed for so long says nothing about now.
+BLIND_S = 180.0
+HISTORY = "history"
+
+Meters = Callable[[datetime], Mapping[str, PoolPower]]
+"""Pools whose power somebody meters now, by pool; agents on nodes tell it."""
+
+
+def no_meter(_now_utc: datetime) -> Mapping[str, PoolPower]:
+    """Nobody meters anything: all power is modelled."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sight:
+    """What a look is taken of, and where it goes.
+
+    desks: policies at work. blind_s: how long the API server has not spoken; None before the first whole list. note: says why
+    the past has gaps; called once for every other reason, with "" when all is well again.
+    """
+
+    desks: Callable[[], Sequence[Desk]]
+    blind_s: Callable[[], float | None]
+    readings: Callable[[datetime], Sequence[SourceReading]]
+    store: HistoryStore
+    metrics: Metrics
+    clock: WallClock
+    note: Callable[[str], None]
+    meters: Meters = no_meter
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """What one term of leadership remembers; the next one begins from the store."""
+
+    keeper: Remembering
+    busy: threading.Lock = field(default_factory=threading.Lock)
+    going: dict[str, Going] = field(default_factory=dict)
+    heats: dict[str, LoopHeat] = field(default_factory=dict)
+    modelled: frozenset[str] = frozenset()
+
+
+class Watcher:
+    """Takes looks; `begin` and `end` bracket one term. Any thread may ask for the past, at any time."""
+
+    def __init__(self, sight: Sight) -> None:
+        """Look at nothing yet."""
+        self.sight = sight
+        self._watch: _Watch | None = None
+        self._trouble = ""
+        self._tell = Teller("operator.watcher")
+
+    # A term.
+
+    def begin(self) -> None:
+        """Begin anew from what the store has: another replica may have led since."""
+        self._watch = _Watch(keeper=remembering(self.sight.store))
+
+    def end(self) -> None:
+        """Remember nothing; what was not written yet is the next leader's gap."""
+        self._watch = None
+        for name in ("gpu_power_watts", "heat_captured_watts", "gpus"):
+            self.sight.metrics.replace(name, {})
+
+    def past(self) -> Past:
+        """What is known now; modelled series say so, however much of them was measured before."""
+        watch = self._watch
+        if watch is None:
+            return NOTHING
+        past = watch.keeper.past()
+        marked = {key: replace(one, source=MODEL) if key in watch.modelled else one for key, one in past.series.items()}
+        return replace(past, series=marked, going=watch.going)
+
+    # Looking.
+
+    def tick(self, _term: Term) -> None:
+        """The timer's look."""
+        self.look()
+
+    def look(self, patience_s: float = LOOK_LIMIT_S) -> None:
+        """Take one look, unless another one does not come to an end."""
+        watch = self._watch
+        if watch is None:
+            return
+        if not watch.busy.acquire(timeout=patience_s):
+            self._troubled(f"the {HISTORY} does not answer")
+            return
+        try:
+            self._take(watch)
+        finally:
+            watch.busy.release()
+
+    def look_within(self, limit_s: float = LOOK_LIMIT_S) -> bool:
+        """Take a look, and load the past if this is the first one; False when that takes too long, and goes on without us."""
+        return self._within(lambda: self.look(limit_s), limit_s)
+
+    def flush(self, limit_s: float = LOOK_LIMIT_S) -> bool:
+        """Write what waits; to be called while we still lead, since the next leader reads it at once."""
+        watch = self._watch
+        return watch is None or self._within(lambda: self._flushed(watch, limit_s), limit_s)
+
+    def _within(self, work: Callable[[], None], limit_s: float) -> bool:
+        """Do something on a thread of its own, and wait so long for it: a database that hangs cannot be interrupted."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # the next look is another chance
+                self._tell.error("look failed", fault=error)
+
+        thread = threading.Thread(target=guarded, name="look", daemon=True)
+        thread.start()
+        thread.join(limit_s)
+        if thread.is_alive():
+            self._troubled(f"the {HISTORY} does not answer within {limit_s:g} s")
+        return not thread.is_alive()
+
+    def _flushed(self, watch: _Watch, patience_s: float) -> None:
+        """Write what waits, unless a look does not come to an end."""
+        if watch.busy.acquire(timeout=patience_s):
+            try:
+                asyncio.run(watch.keeper.flush(self.sight.clock.now_utc()))
+            finally:
+                watch.busy.release()
+
+    def _take(self, watch: _Watch) -> None:
+        """Read the cluster, model what nobody meters, remember."""
+        sight, now_utc = self.sight, self.sight.clock.now_utc()
+        parts = [part_of(desk.governance.site, desk.reader, now_utc) for desk in sight.desks()]
+        if not parts:
+            return
+        site, blind_s = whole_site(parts), sight.blind_s()
+        jobs = job_looks(parts) if blind_s is not None and blind_s <= BLIND_S else None
+        uses = [use for part in parts for use in pool_uses(part)]
+        powers = self._powers(watch, site, jobs, uses, now_utc)
+        look = Look(now_utc=now_utc, jobs=jobs, samples=power_samples(powers, watch.heats.values(), now_utc))
+        states = asyncio.run(watch.keeper.look(site, look, sight.readings(now_utc)))
+        if jobs is not None:
+            watch.going = going_of(site.caps, states, now_utc)
+        if watch is self._watch:
+            self._gauges(powers, watch.heats.values(), uses)
+            self._troubled(watch.keeper.trouble)
+
+    def _powers(
+        self, watch: _Watch, site: Site, jobs: Sequence[JobLook] | None, uses: Sequence[PoolUse], now_utc: datetime
+    ) -> tuple[PoolPower, ...]:
+        """Power of every pool and heat of every loop, and which of it is modelled."""
+        busy = None
+        if jobs is not None:
+            busy = Busy(
+                states=caught_up((one.state for one in jobs), watch.going, now_utc),
+                expected_w=expected_draws_w(job.finished for job in watch.keeper.past().ended),
+                others_gpus={use.pool_id: use.others for use in uses},
+            )
+        powers = pool_powers(site, busy, self.sight.meters(now_utc))
+        by_pool = {one.pool_id: one for one in powers}
+        heats = (loop_heat(site, plug, by_pool, watch.heats.get(plug.plug_id), now_utc) for plug in site.plugs)
+        watch.heats = {one.plug_id: one for one in heats if one is not None}
+        unmetered = modelled_keys(powers, watch.heats.values())
+        if unmetered - watch.modelled:
+            pools = [one.pool_id for one in powers if one.source != METER]
+            self._tell.info("power is modelled, nobody meters it", pools=pools)
+        watch.modelled |= unmetered
+        return powers
+
+    # Telling.
+
+    def _gauges(self, powers: Sequence[PoolPower], heats: Iterable[LoopHeat], uses: Sequence[PoolUse]) -> None:
+        """Power, heat and GPUs for Prometheus."""
+        metrics = self.sight.metrics
+        metrics.replace("gpu_power_watts", {(one.pool_id,): w_from_kw(one.draw_kw) for one in powers})
+        metrics.replace("heat_captured_watts", {(one.plug_id,): w_from_kw(one.captured_kw) for one in heats})
+        counts: dict[tuple[str, ...], float] = {
+            (use.pool_id, name): float(gpus)
+            for use in uses
+            for name, gpus in (
+                ("insulated", use.insulated + use.others),
+                ("flexible", use.flexible),
+                ("free", use.free),
+                ("gone", use.gone),
+            )
+        }
+        metrics.replace("gpus", counts)
+
+    def _troubled(self, why: str) -> None:
+        """Say what is wrong with the past when that changes."""
+        self.sight.metrics.set("source_usable", float(not why), source=HISTORY)
+        if why == self._trouble:
+            return
+        self._trouble = why
+        if why:
+            self._tell.warning("the past is not kept", why=why)
+        else:
+            self._tell.info("the past is kept again")
+        self.sight.note(why)
+
+
+def remembering(store: HistoryStore) -> Remembering:
+    """What keeps the past in `store`; the memory between two looks is JSON."""
+    return Remembering(
+        store,
+        LookRules(),
+        write=lambda memory: json.dumps(encode(Memory, memory)),
+        read=lambda text: decode(Memory, json.loads(text)),
+    )
