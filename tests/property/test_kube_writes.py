@@ -26,7 +26,7 @@ ORDERS = Orders(now_utc=NOW, plan_id="7f3a", pools={pool.pool_id: pool for pool 
 CHECK = Check(name="heat")
 SECONDS = st.integers(-400_000, 400_000)
 INSTANTS = SECONDS.map(lambda seconds: NOW + timedelta(seconds=seconds))
-ENDS = st.integers(-7_200, 200_000).map(lambda seconds: NOW + timedelta(seconds=seconds))
+ENDS = st.sampled_from([-60, 60, 3_540, 3_660, 40_000, 136_000, 172_000, 300_000]).map(lambda s: NOW + timedelta(seconds=s))
 MAYBE_INSTANT = st.one_of(st.none(), INSTANTS)
 DURATIONS = st.integers(0, 400_000).map(float)
 # Printable text, as annotations are UTF-8; commas part the keys of `placed`.
@@ -124,16 +124,20 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def orderly(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """A native Job as it is when nobody meddles: held, paused, waiting for a node, running, running after a pause."""
-    story = draw(st.sampled_from(["held", "paused", "waits", "runs", "ran before"]))
+STORIES = ("held", "held", "held", "paused", "waits", "runs", "ran before", "his", "he started it")
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """A native Job as it usually is: held, paused, waiting for a node, running, running after a pause, or its owner's."""
+    story = draw(st.sampled_from(STORIES))
     past = Marks(released_utc=NOW - timedelta(hours=9), stops=draw(st.integers(1, 2)), pool_id="north")
     held = replace(draw(HOLDS), stops=0)
-    marks = {"held": held, "paused": replace(held, stops=1, held_by=HeldBy.OPERATOR), "ran before": past}.get(story)
+    paused = replace(held, stops=1, held_by=HeldBy.OPERATOR)
     found = job(
-        class_name=draw(st.sampled_from(["deferrable", "preemptible", "preemptible"])),
-        suspend=story in ("held", "paused"),
-        marks=marks,
+        class_name=draw(st.sampled_from(["deferrable", "deferrable", "preemptible", "preemptible", "insulated"])),
+        suspend=story in ("held", "paused", "his"),
+        marks={"held": held, "paused": paused, "ran before": past, "he started it": held}.get(story),
         created=NOW - timedelta(hours=draw(st.sampled_from([0, 1, 10, 47]))),
         active=1 if story == "waits" else 0,
     )
@@ -146,7 +150,7 @@ def orderly(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]
 def views(draw: st.DrawFn) -> JobView:
     """A job as it is read: in order, or in any disorder."""
     if draw(st.integers(1, 5)) <= 3:
-        ordered, ordered_pods = orderly(draw)
+        ordered, ordered_pods = draw(stories())
         found = read(ordered, {}, ordered_pods, AROUND)
         assert found is not None
         return found
@@ -189,19 +193,24 @@ def decisions(draw: st.DrawFn) -> tuple[JobView, JobView, Action]:
 
 
 ROOMS = st.sampled_from([(), rooms(node("n0")), rooms(node("n0"), node("n1"), node("s0", "south"))])
-MODES = st.sampled_from([*Mode, *[Mode.DISPATCH] * 5])
+MODES = st.sampled_from([*Mode, *[Mode.DISPATCH] * 3])
 
 
-quick = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+quick = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 @quick
-@given(decision=decisions(), seen=ROOMS, mode=MODES)
-def test_what_is_sent_about_a_job_is_safe(decision: tuple[JobView, JobView, Action], seen: Any, mode: Mode) -> None:
+@given(decision=decisions(), seen=ROOMS, mode=MODES, endless=st.integers(1, 8).map(lambda number: number == 1))
+def test_what_is_sent_about_a_job_is_safe(
+    decision: tuple[JobView, JobView, Action], seen: Any, mode: Mode, endless: bool
+) -> None:
     """The write was made of what was believed; the guard sees what is. Both carry the same uid and version here."""
     believed, view, action = decision
     fresh = Fresh(now_utc=NOW, settings=replace(ACTING, mode=mode), classes=CLASSES, rooms=seen)
     write = write_for(action, believed, ORDERS)
+    if endless and isinstance(write, Write):
+        told = {name: value for name, value in write.annotations.items() if name != "heatdispatch.io/hold-until"}
+        write = replace(write, change={**write.change, "metadata": {"annotations": told}})
     if not isinstance(write, Write) or judge(write, view, fresh) is not None:
         return
     event(write.effect.value)
@@ -291,7 +300,11 @@ def patched(obj: dict[str, Any], change: Any) -> dict[str, Any]:
 
 
 @quick
-@given(given=jobs(), queued=st.one_of(st.none(), workloads()), everything=st.booleans())
+@given(
+    given=st.one_of(jobs(), stories().map(lambda story: story[0])),
+    queued=st.one_of(st.none(), st.none(), workloads()),
+    everything=st.sampled_from([False, False, True]),
+)
 def test_every_hold_of_ours_ends_without_the_operator(
     given: dict[str, Any], queued: dict[str, Any] | None, everything: bool
 ) -> None:
