@@ -20,6 +20,7 @@ import numpy as np
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
+from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.caches import Caches
@@ -276,6 +277,7 @@ class Operator:
 
         return Sight(
             desks=lambda: self.foreman.desks,
+            departed=Departed(self._stores.jobs).take,
             blind_s=self._blind_s,
             readings=self._readings,
             store=self._history,

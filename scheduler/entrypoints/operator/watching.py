@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from scheduler.adapters.clock import WallClock
+from scheduler.adapters.kubernetes.objects import Obj
 from scheduler.adapters.kubernetes.operator.looks import PoolUse, job_looks, part_of, pool_uses, whole_site
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.runtime.fence import Term
@@ -61,11 +62,13 @@ def no_meter(_now_utc: datetime) -> Mapping[str, PoolPower]:
 class Sight:
     """What a look is taken of, and where it goes.
 
-    desks: policies at work. blind_s: how long the API server has not spoken; None before the first whole list. note: says why
-    the past has gaps; called once for every other reason, with "" when all is well again.
+    desks: policies at work. departed: completed Jobs that were deleted since this was last asked. blind_s: how long the API
+    server has not spoken; None before the first whole list. note: says why the past has gaps; called once for every other
+    reason, with "" when all is well again. meters: pools that need no model.
     """
 
     desks: Callable[[], Sequence[Desk]]
+    departed: Callable[[], Sequence[Obj]]
     blind_s: Callable[[], float | None]
     readings: Callable[[datetime], Sequence[SourceReading]]
     store: HistoryStore
@@ -172,11 +175,13 @@ class Watcher:
     def _take(self, watch: _Watch) -> None:
         """Read the cluster, model what nobody meters, remember."""
         sight, now_utc = self.sight, self.sight.clock.now_utc()
-        parts = [part_of(desk.governance.site, desk.reader, now_utc) for desk in sight.desks()]
-        if not parts:
+        desks, blind_s = sight.desks(), sight.blind_s()
+        if not desks:
             return
-        site, blind_s = whole_site(parts), sight.blind_s()
-        jobs = job_looks(parts) if blind_s is not None and blind_s <= BLIND_S else None
+        whole = blind_s is not None and blind_s <= BLIND_S
+        departed = sight.departed() if whole else ()
+        parts = [part_of(desk.governance.site, desk.reader, now_utc, departed) for desk in desks]
+        site, jobs = whole_site(parts), job_looks(parts) if whole else None
         uses = [use for part in parts for use in pool_uses(part)]
         powers = self._powers(watch, site, jobs, uses, now_utc)
         look = Look(now_utc=now_utc, jobs=jobs, samples=power_samples(powers, watch.heats.values(), now_utc))

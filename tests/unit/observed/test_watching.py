@@ -19,6 +19,7 @@ from scheduler.adapters.history.memory import MemoryHistory
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.kubernetes.marks import write_instant
 from scheduler.adapters.kubernetes.operator.book import Book
+from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
@@ -130,6 +131,7 @@ class Watch:
         self.watcher = Watcher(
             Sight(
                 desks=lambda: (self.desk(),),
+                departed=Departed(self.cluster.stores.jobs).take,
                 blind_s=lambda: self.blind_s,
                 readings=lambda _now_utc: (),
                 store=self.store,
@@ -162,6 +164,14 @@ class Watch:
         return self.metrics.registry.get_sample_value(f"heatdispatch_{name}", labels)
 
 
+@pytest.fixture(scope="module")
+def whole() -> Watch:
+    """All of it, watched without a break."""
+    watch = Watch(Cluster(), MemoryHistory())
+    watch.over(0, LAST_MIN)
+    return watch
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HistoryStore]:
     if request.param == "memory":
@@ -186,10 +196,8 @@ def same(one: Past, other: Past) -> None:
     assert one.ended == other.ended
 
 
-def test_what_was_seen_over_hours_is_in_the_next_snapshot(store: HistoryStore) -> None:
-    watch = Watch(Cluster(), store)
-    watch.over(0, LAST_MIN)
-    past = watch.snapshot().history
+def test_what_was_seen_over_hours_is_in_the_next_snapshot(whole: Watch) -> None:
+    past = whole.snapshot().history
     # Eight GPUs of web, in every slot.
     assert past.insulated_gpus is not None
     assert past.insulated_gpus.values.tolist() == [8.0] * 13
@@ -204,10 +212,8 @@ def test_what_was_seen_over_hours_is_in_the_next_snapshot(store: HistoryStore) -
     assert all(np.isnan(one.natural_power_w_per_gpu) for one in past.finished)  # modelled draws teach nothing
 
 
-def test_power_and_heat_follow_the_jobs_and_say_that_they_are_modelled() -> None:
-    watch = Watch(Cluster(), MemoryHistory())
-    watch.over(0, LAST_MIN)
-    past = watch.watcher.past().series
+def test_power_and_heat_follow_the_jobs_and_say_that_they_are_modelled(whole: Watch) -> None:
+    past = whole.watcher.past().series
     # North idle: 16 * 0.07 = 1.12 kW, wall 16 * 0.125 + 1.32 * 1.12 = 3.4784. With train: 8 * 0.455 + 0.56 = 4.2, wall 7.544.
     assert value(past["it_kw north"], 0) == pytest.approx(3.4784)
     assert value(past["it_kw north"], 15) == pytest.approx((5 * 3.4784 + 10 * 7.544) / 15)
@@ -219,7 +225,7 @@ def test_power_and_heat_follow_the_jobs_and_say_that_they_are_modelled() -> None
         ("it_kw north", "captured_kw plug"), MODEL
     )
     assert past["insulated_gpus"].source != MODEL
-    assert watch.snapshot().peak_kw > 0.0
+    assert whole.snapshot().peak_kw > 0.0
 
 
 def test_a_metered_pool_is_measured_and_the_other_one_still_modelled() -> None:
@@ -233,9 +239,7 @@ def test_a_metered_pool_is_measured_and_the_other_one_still_modelled() -> None:
 
 
 @pytest.mark.parametrize("orderly", [True, False])
-def test_restarts_lose_nothing_and_count_nothing_twice(store: HistoryStore, orderly: bool) -> None:
-    whole = Watch(Cluster(), MemoryHistory())
-    whole.over(0, LAST_MIN)
+def test_restarts_lose_nothing_and_count_nothing_twice(store: HistoryStore, orderly: bool, whole: Watch) -> None:
     first = 0
     for last in (22, 67, 111, 152, LAST_MIN):
         watch = Watch(Cluster(), store)
@@ -249,7 +253,7 @@ def test_restarts_lose_nothing_and_count_nothing_twice(store: HistoryStore, orde
     assert [one.work_done_s for one in ours.jobs] == pytest.approx([one.work_done_s for one in theirs.jobs])
 
 
-def test_another_term_begins_from_what_the_store_has() -> None:
+def test_another_term_begins_from_what_the_store_has(whole: Watch) -> None:
     shared = MemoryHistory()
     one, other = Watch(Cluster(), shared), Watch(Cluster(), shared)
     one.over(0, 50)
@@ -260,8 +264,6 @@ def test_another_term_begins_from_what_the_store_has() -> None:
     other.watcher.flush()
     one.watcher.begin()
     one.over(131, LAST_MIN)
-    whole = Watch(Cluster(), MemoryHistory())
-    whole.over(0, LAST_MIN)
     same(one.watcher.past(), whole.watcher.past())
 
 
@@ -281,7 +283,7 @@ class Away(MemoryHistory):
         return await super().past(since_utc, **more)
 
 
-def test_a_database_that_is_away_is_told_once_by_name_and_costs_nothing() -> None:
+def test_a_database_that_is_away_is_told_once_by_name_and_costs_nothing(whole: Watch) -> None:
     away = Away()
     watch = Watch(Cluster(), away)
     away.away = True
@@ -293,8 +295,6 @@ def test_a_database_that_is_away_is_told_once_by_name_and_costs_nothing() -> Non
     watch.over(61, LAST_MIN)
     assert watch.notes == ["history: connection refused", ""]
     assert watch.gauge("source_usable", source="history") == 1.0
-    whole = Watch(Cluster(), MemoryHistory())
-    whole.over(0, LAST_MIN)
     same(asyncio.run(away.past(at(-60))), asyncio.run(whole.store.past(at(-60))))
 
 
@@ -323,6 +323,21 @@ def test_no_cycle_waits_for_a_database_that_hangs() -> None:
     watch.cluster.show(1)
     assert watch.watcher.look_within(5.0)
     assert watch.notes[-1] == ""
+
+
+def test_a_job_that_is_deleted_as_it_completes_has_been() -> None:
+    watch = Watch(Cluster(), MemoryHistory())
+    watch.over(0, 21)
+    flash = Told(name="flash", class_name="deferrable", node="n1", created=21.2, started=21.2, ended=21.7)
+    jobs = watch.cluster.stores.jobs
+    for gone in (job_of(flash, 22), job_of(replace(flash, name="broken", ended=1e4), 22)):
+        jobs.put(jobs.frozen(gone))
+        jobs.remove(jobs.frozen(gone))
+    watch.over(22, 40)
+    past = watch.snapshot().history
+    assert [one.real_duration_s for one in past.finished] == pytest.approx([30.0])
+    # train-1 and flash.
+    assert value(past.arrived_gpu_h["deferrable"], 15) == 64.0
 
 
 def test_a_list_that_nobody_confirmed_for_minutes_teaches_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,12 +23,15 @@ from scheduler.adapters.kubernetes.objects import (
     uid_of,
 )
 from scheduler.adapters.kubernetes.operator.view import Reader, Seen
+from scheduler.adapters.kubernetes.runtime.store import Change, ChangeType, Store
 from scheduler.core.accounting.observing import JobLook
 from scheduler.domain.job import JobPhase
 from scheduler.domain.site import Site
 
 # What controllers and people put behind the name of a job to make it unique: numbers, and the API server's five letters.
 _SUFFIX = re.compile(r"(?:-\d+|-(?=[a-z]*\d)[bcdfghjklmnpqrstvwxz2456789]{5})+$")
+
+MOST_DEPARTED = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,10 +54,31 @@ class PoolUse:
     gone: int = 0
 
 
-def part_of(site: Site, reader: Reader, now_utc: datetime) -> Part:
-    """What a policy sees now, completed Jobs as large as they were: a view to plan on counts only the pods that are left."""
+class Departed:
+    """Completed Jobs that were deleted between two looks, as `ttlSecondsAfterFinished: 0` does: they have been all the same."""
+
+    def __init__(self, jobs: Store, most: int = MOST_DEPARTED) -> None:
+        """Watch `jobs`; of more than `most` the last ones are remembered."""
+        self._gone: deque[Obj] = deque(maxlen=most)
+        jobs.subscribe(self._told)
+
+    def take(self) -> tuple[Obj, ...]:
+        """Those that have gone since they were last asked for."""
+        return tuple(self._gone.popleft() for _ in range(len(self._gone)))
+
+    def _told(self, change: Change) -> None:
+        """Remember a Job that is removed and was complete."""
+        if change.type is ChangeType.REMOVED and change.old is not None and holds(change.old, "Complete"):
+            self._gone.append(change.old)
+
+
+def part_of(site: Site, reader: Reader, now_utc: datetime, departed: Sequence[Obj] = ()) -> Part:
+    """What a policy sees now, completed Jobs as large as they were: a view to plan on counts only the pods that are left.
+
+    departed: completed Jobs that are not in the stores any more.
+    """
     seen = reader.seen(now_utc)
-    completed = [job for job in reader.stores.jobs.all() if holds(job, "Complete")]
+    completed = [*(job for job in reader.stores.jobs.all() if holds(job, "Complete")), *departed]
     if not completed:
         return Part(site=site, seen=seen)
     around, stores = reader.around(now_utc), reader.stores
