@@ -77,7 +77,9 @@ def status(kubeconfig: Kubeconfig = None, context: Context = None, json_file: Js
         one = _policy(policy, Counter() if desk is None else states(desk, now_utc))
         found.append(one)
         counts = ", ".join(f"{number} {state}" for state, number in one["jobs"].items()) or "no jobs with GPUs"
-        console.print(f"{one['policy']}: {one['mode']}, plan {one['plan'] or 'none yet'}; {counts}", markup=False, soft_wrap=True)
+        console.print(
+            f"{one['policy']}: {one['mode']}, plan {one['plan'] or 'none yet'}; {counts}", markup=False, soft_wrap=True
+        )
         if one["ready"] != "True":
             console.print(f"  not used: {one['message'] or 'the operator has not looked at it yet'}", markup=False)
     if not found:
