@@ -24,6 +24,7 @@ RHO_UP, RHO_DOWN = 2.0, 0.6
 NULLS_BEFORE_SHRINK = 3
 FIRST_STEP_FRACTION = 0.005
 STALL_WINDOW = 8
+RENEW_EVERY = 15
 
 Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
@@ -153,6 +154,12 @@ class Bundle:
         self._add(values, found, trial)
         self._move(trial, float(values.sum()))
 
+    def renew(self, evaluate: Evaluate) -> None:
+        """Evaluate at the centre again, by a function that knows better."""
+        values, gradients = evaluate(self.centre)
+        self._add(values, gradients, self.centre)
+        self.value = float(values.sum())
+
     def _move(self, trial: FloatArray, value: float) -> None:
         """Take a serious step when enough of the predicted gain came true; else shorten after a few null steps."""
         gain = value - self.value
@@ -178,6 +185,7 @@ def maximise(
     tolerance: float = 5e-4,
     step_fraction: float = FIRST_STEP_FRACTION,
     out_of_time: Callable[[], bool] = lambda: False,
+    renew: Evaluate | None = None,
 ) -> BundleResult:
     """Maximise sum of components from `start` in at most `steps` evaluations.
 
@@ -188,11 +196,15 @@ def maximise(
         tolerance: stop when the predicted gain and the last gains fall under this fraction of the value.
         step_fraction: length of the first step, as the fraction of the value that it would gain by the gradient.
         out_of_time: emergency brake, asked before each step.
+        renew: where `evaluate` may tell too high values, an evaluation that puts it right, asked at the centre every
+            RENEW_EVERY steps.
     """
     bundle = Bundle(evaluate, start, step_fraction)
     history = [bundle.value]
     while len(history) <= steps and not out_of_time():
         bundle.step()
+        if renew is not None and len(history) % RENEW_EVERY == 0:
+            bundle.renew(renew)
         history.append(bundle.value)
         small = tolerance * abs(bundle.value)
         stalled = len(history) > STALL_WINDOW and bundle.value - history[-STALL_WINDOW] < 0.5 * small

@@ -62,15 +62,15 @@ class JobBounds:
     profiles: Profiles
 
 
-def job_bounds(oracle: Oracle, prices: Prices) -> JobBounds:
+def job_bounds(oracle: Oracle, prices: Prices, grid: int = FINE) -> JobBounds:
     """Lower bound of every job's cheapest run at some prices; infinity for a job without any start.
 
     Coarse to fine: a quick bound over a coarse grid of multipliers leaves few (start, pool) pairs that could be cheaper than
-    a run already found; these are bounded end by end on a fine grid.
+    a run already found; these are bounded end by end on a fine grid, of `grid` multipliers.
     """
     coarse = oracle.profiles(prices, COARSE)
     priced = oracle.price(coarse)
-    fine = oracle.profiles(prices, FINE)
+    fine = oracle.profiles(prices, grid)
     best = _refined(oracle, fine, priced)
     pairs = oracle.pairs
     bound = np.full(len(pairs.job), np.inf)

@@ -112,6 +112,13 @@ class Oracle:
             found[better] = multiplier[better]
         return cost, found
 
+    def cost_of(self, profiles: Profiles, pair: IntArray, pool: IntArray, multiplier: IntArray) -> FloatArray:
+        """Cost in EUR of runs, each with its pool and multiplier."""
+        runs = (self.pairs.job[pair], self.pairs.start[pair], self.pairs.work[pair])
+        cost = self._cost(profiles, runs[0], pool, self.rides(profiles, runs, pool, multiplier))
+        total: FloatArray = cost + self.pairs.fixed_eur[pair]
+        return total
+
     def rides(
         self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int | IntArray, multiplier: int | IntArray
     ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:

@@ -25,6 +25,8 @@ COARSE, MIDDLE, FINE = 4, 16, 32
 # Up to this many jobs all starts are priced on the middle grid, and columns are written from one with this many steps between
 # two of its multipliers: the best is looked for around the best of the middle grid.
 FEW, BETWEEN = 1000, 4
+# Multipliers of the bound: what fewer of them leave loose is mostly won back by pricing loose jobs exactly.
+BOUND_FEW, BOUND_MANY = 48, 24
 JOB_GROUPS = 6
 # Answers of the jobs to the last prices of the bundle: mixed, they come near to what the master wants.
 RECENT = 8
@@ -83,21 +85,27 @@ class Pricing:
         priced = self.oracle.price(self.oracle.profiles(prices, COARSE), self._few)
         pair, cost = self.oracle.best(priced)
         placed = cost < self.unplaced
-        values = np.bincount(self._group, weights=np.where(placed, cost, self.unplaced), minlength=JOB_GROUPS)
-        loads = self._group_loads(priced, pair[placed])
+        picks = Picks(
+            pair=self._few_at[pair[placed]], pool=priced.pool[pair[placed]], multiplier=priced.multiplier[pair[placed]]
+        )
+        columns = write_columns(self.oracle, priced.profiles, picks)
+        return self.answer(prices, np.where(placed, cost, self.unplaced), columns)
+
+    def answer(self, prices: Prices, job_eur: FloatArray, columns: Columns) -> tuple[FloatArray, FloatArray]:
+        """Values and gradients by component when every job costs `job_eur` and chooses one of these runs, or none."""
+        values = np.bincount(self._group, weights=job_eur, minlength=JOB_GROUPS)
+        loads = self._group_loads(columns)
         value, plant = self.plant.price(prices)
         hours = np.tile(self.frame.hours, 2 * self.shape[0])
         taken = np.concatenate([plant.gpus.ravel(), plant.draw_kw.ravel()])
         gradients = np.vstack([loads, -taken[None, :]]) * (hours * self._scale)[None, :]
         return np.append(values, value), gradients
 
-    def _group_loads(self, priced: Priced, pair: IntArray) -> FloatArray:
+    def _group_loads(self, columns: Columns) -> FloatArray:
         """Mean GPUs and draw of chosen runs per (group, pool, step), flat per group."""
         size = self.shape[0] * self.shape[1]
-        if len(pair) == 0:
+        if columns.count == 0:
             return np.zeros((JOB_GROUPS, 2 * size))
-        picks = Picks(pair=self._few_at[pair], pool=priced.pool[pair], multiplier=priced.multiplier[pair])
-        columns = write_columns(self.oracle, priced.profiles, picks)
         self.recent.append(columns)
         owner = columns.owner
         at = (self._group[columns.job[owner]] * self.shape[0] + columns.pool[owner]) * self.shape[1] + columns.load_step
@@ -107,7 +115,7 @@ class Pricing:
 
     def bound(self, prices: Prices) -> Bound:
         """Lower bound on every plan at these prices, over all cap profiles."""
-        jobs = job_bounds(self.oracle, prices)
+        jobs = job_bounds(self.oracle, prices, BOUND_FEW if self.table.count <= FEW else BOUND_MANY)
         job_eur = np.minimum(jobs.eur, self.unplaced)
         plant_eur = self.plant.price(prices)[0]
         return Bound(eur=float(job_eur.sum()) + plant_eur, job_eur=job_eur, plant_eur=plant_eur, jobs=jobs)
@@ -157,6 +165,12 @@ class Pricing:
         """Difference in EUR within which a second pool is worth a column: a fiftieth of a cent per GPU and slot of work."""
         tie: FloatArray = 2e-4 * self.table.gpus[job] * self.table.work[job]
         return tie
+
+    def cheapest_pairs(self, prices: Prices, per_job: int, grid: int, *, thin: bool) -> IntArray:
+        """Cheapest pair of the `per_job` cheapest start bins of every job, among all starts or thinned ones."""
+        priced = self.oracle.price(self.oracle.profiles(prices, grid), self._few if thin else None)
+        pair = self._best_bins(priced, per_job)
+        return self._few_at[pair] if thin else pair
 
     def _best_bins(self, priced: Priced, per_job: int) -> IntArray:
         """Cheapest pair of the `per_job` cheapest start bins of every job."""

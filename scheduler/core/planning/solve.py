@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Fixed, Prices, base_load_eur
 from scheduler.core.planning.branch import Effort, Search
-from scheduler.core.planning.bundle import maximise
+from scheduler.core.planning.bundle import BundleResult, maximise
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
@@ -25,8 +25,10 @@ from scheduler.core.planning.master import Master, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
+from scheduler.core.planning.shortlist import Shortlist
 from scheduler.core.planning.warm import shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
+from scheduler.core.planning.wide_relax import Steering, relax
 from scheduler.domain.plan import Plan, SolveReport
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
@@ -34,7 +36,6 @@ from scheduler.domain.settings import SolveBudget
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
 PER_JOB = 6
-FEW_PER_JOB = 3
 # Few jobs get a run in every stretch of the horizon: the dive needs somewhere to send those that do not fit.
 ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
@@ -53,7 +54,6 @@ SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH = 0.5, 0.05, 0.75
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
-MIX = 0.5
 # A plan below its bound by this share of all money is rounding.
 BELOW = 1e-6
 METHOD = "bundle, columns, dive"
@@ -141,7 +141,7 @@ class _Solve:
         prices = self._first_prices(last)
         master, relaxed = self._relax(prices)
         mix, pumps, prices = self._decide(master, relaxed)
-        return self._best(master, prices, [(mix, pumps), (self._incumbent(master), None)])
+        return self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
 
     # --- prices
 
@@ -156,17 +156,20 @@ class _Solve:
             steps = 0
         if steps and pricing.table.count:
             steps = min(steps, FEW_STEPS) if pricing.table.count <= SMALL else steps
-            found = maximise(pricing.evaluate, pricing.vector(prices), steps, out_of_time=self.watch.brake)
+            found = self._bundle(prices, steps, rough=warm is None)
             self.bundle_steps = found.steps
             prices = pricing.prices(found.y)
         self.watch.stage("bundle")
         return prices
 
-    def _raise_bound(self, prices: Prices) -> None:
-        """Keep the best proven bound."""
-        bound = self.pricing.bound(prices)
-        if self.bound is None or bound.eur > self.bound.eur:
-            self.bound, self.bound_prices = bound, prices
+    def _bundle(self, prices: Prices, steps: int, *, rough: bool) -> BundleResult:
+        """Better prices: over all starts with few jobs, over a short list of them with many."""
+        pricing, brake = self.pricing, self.watch.brake
+        start = pricing.vector(prices)
+        if pricing.table.count <= SMALL:
+            return maximise(pricing.evaluate, start, steps, out_of_time=brake)
+        short = Shortlist(pricing, rough=rough)
+        return maximise(short.evaluate, start, steps, out_of_time=brake, renew=short.renew)
 
     # --- relaxation
 
@@ -176,42 +179,38 @@ class _Solve:
         frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
         self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         many = pricing.table.count > SMALL
-        first = [self.incumbent, pricing.columns(prices, FEW_PER_JOB if many else ALL_BINS)]
-        master = Master(frame, join([*first, *pricing.recent]))
-        solved = master.solve(barrier=many)
-        self.watch.stage("lp")
-        solved, seen = self._grown(master, solved, self.budget.master_rounds * (1 if many else FEW_ROUNDS), barrier=many)
-        best = prices
-        for one in seen:
-            best = _mix(best, one)
-        assert solved.prices is not None
-        # With few jobs all rounds were run and the last prices are the best.
-        for one in (solved.prices, _mix(best, solved.prices))[: 1 + many]:
-            self._raise_bound(one)
-            assert self.bound is not None
-            if solved.objective_eur - self.bound.eur < 0.25 * self.budget.target_gap * self._size(solved.objective_eur):
-                break
-        assert self.bound is not None
-        self.bound = pricing.tightened(self.bound, LOOSE * self.budget.target_gap * self._size(solved.objective_eur))
+        if many:
+            budget = self.budget
+            steering = Steering(
+                rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.brake, stage=self.watch.stage
+            )
+            master, solved, bound_prices = relax(pricing, frame, [self.incumbent, *pricing.recent], prices, steering)
+        else:
+            master = Master(frame, join([self.incumbent, pricing.columns(prices, ALL_BINS), *pricing.recent]))
+            solved = master.solve()
+            self.watch.stage("lp")
+            solved = self._grown(master, solved, FEW_ROUNDS * self.budget.master_rounds)
+            assert solved.prices is not None
+            bound_prices = solved.prices
+        self.bound_prices, bound = bound_prices, pricing.bound(bound_prices)
+        self.bound = pricing.tightened(bound, LOOSE * self.budget.target_gap * self._size(solved.objective_eur))
         self.watch.stage("bound")
         return master, solved
 
-    def _grown(self, master: Master, solved: Solved, rounds: int, *, barrier: bool = False) -> tuple[Solved, list[Prices]]:
-        """Runs at the master's own prices, round by round, until one gains next to nothing; also the prices of all rounds."""
-        seen: list[Prices] = []
+    def _grown(self, master: Master, solved: Solved, rounds: int) -> Solved:
+        """Runs at the master's own prices, round by round, until one gains next to nothing."""
         for _ in range(rounds):
             if self.watch.brake():
                 break
             assert solved.prices is not None
-            seen.append(solved.prices)
             if not master.add(self.pricing.columns(solved.prices, PER_JOB, solved.job_eur)):
                 break
             before = solved.objective_eur
-            solved = master.solve(grown=True, barrier=barrier)
+            solved = master.solve(grown=True)
             self.watch.stage("lp")
             if before - solved.objective_eur < ROUND_GAIN * self.budget.target_gap * self._size(before):
                 break
-        return solved, seen
+        return solved
 
     # --- decisions
 
@@ -256,7 +255,7 @@ class _Solve:
         before = relaxed.objective_eur
         held = decide(master, relaxed, states, with_runs=few)
         relaxed = master.solve(barrier=not few)
-        relaxed, _ = self._grown(master, relaxed, PUMP_ROUNDS if few else 0)
+        relaxed = self._grown(master, relaxed, PUMP_ROUNDS if few else 0)
         self.pumps_eur = max(0.0, relaxed.objective_eur - before)
         if self.pumps_eur > 0.25 * self.budget.target_gap * self._size(relaxed.objective_eur):
             assert self.bound_prices is not None
@@ -285,11 +284,10 @@ class _Solve:
         assert self.bound is not None
         return (found.objective_eur - self.pumps_eur - self.bound.eur) / self._size(found.objective_eur)
 
-    def _incumbent(self, master: Master) -> Mix:
-        """The plan of the simplest rule, as columns of the master."""
-        mine = np.isin(master.columns.key, self.incumbent.key).astype(np.float64)
-        placed = np.bincount(master.columns.job, weights=mine, minlength=self.pricing.table.count)
-        return Mix(columns=master.columns, weight=mine, unplaced=1.0 - np.minimum(placed, 1.0))
+    def _incumbent(self) -> Mix:
+        """The plan of the simplest rule."""
+        placed = np.bincount(self.incumbent.job, minlength=self.pricing.table.count)
+        return Mix(columns=self.incumbent, weight=np.ones(self.incumbent.count), unplaced=1.0 - np.minimum(placed, 1.0))
 
     def _size(self, objective_eur: float) -> float:
         """Size that gaps refer to: the objective itself (base load left out), at least 1 EUR."""
@@ -335,14 +333,6 @@ def _explained(problem: PlanProblem, plan: Plan, watch: _Watch) -> Plan:
     watch.stage("explain")
     report = replace(found, bound_eur=bound, rolling_gap=gap, stage_s=watch.stage_s, clock_bit=watch.bit)
     return replace(told, report=report)
-
-
-def _mix(one: Prices, other: Prices) -> Prices:
-    """Prices half-way between two."""
-    return Prices(
-        gpu_eur_per_gpu_h=MIX * one.gpu_eur_per_gpu_h + (1.0 - MIX) * other.gpu_eur_per_gpu_h,
-        draw_eur_per_kwh=MIX * one.draw_eur_per_kwh + (1.0 - MIX) * other.draw_eur_per_kwh,
-    )
 
 
 def digest_of(problem: PlanProblem) -> str:

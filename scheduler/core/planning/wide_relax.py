@@ -1,0 +1,92 @@
+"""The relaxation of many jobs: few master LPs, each with the runs that may matter at the prices known so far.
+
+The time of an LP grows with its columns, so runs that have become dear leave before new ones come; those of the commit window
+stay, because decisions are taken there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.core.planning.aggregate import Prices
+from scheduler.core.planning.columns import Columns, join
+from scheduler.core.planning.master import Master, Skeleton, Solved, early
+from scheduler.core.planning.pricing import Pricing
+from scheduler.core.planning.wide_dive import NOW_FRACTION
+from scheduler.domain.time import BoolArray
+
+# Start bins of a job in the first LP, and new ones in a round.
+FIRST_PER_JOB, PER_JOB = 3, 6
+# Reduced cost above which a later run leaves, as a share of what a job costs on average.
+DEAR_SHARE = 0.005
+# Rounds end when one gains less than this share of the target gap.
+LEAST_GAIN = 0.15
+# Up to this many jobs simplex goes on from the last basis faster than interior point starts anew.
+HOT_JOBS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steering:
+    """What the rounds ask of the solve: most rounds and the target gap; the brake, and where time is booked by stage."""
+
+    rounds: int
+    target_gap: float
+    brake: Callable[[], bool]
+    stage: Callable[[str], None]
+
+
+def relax(
+    pricing: Pricing, frame: Skeleton, first: list[Columns], prices: Prices, steering: Steering
+) -> tuple[Master, Solved, Prices]:
+    """Solve the master of many jobs.
+
+    Args:
+        pricing: where runs come from.
+        frame: the master without runs.
+        first: runs to begin with, besides the best at the first prices.
+        prices: prices of the bundle.
+        steering: budget and brake.
+
+    Returns:
+        The master, its solution at a vertex, and prices for the bound: the last ones, or with very many jobs those of all
+        rounds, each mixed half and half with what came before.
+    """
+    master = Master(frame, join([*first, pricing.columns(prices, FIRST_PER_JOB)]))
+    solved = master.solve(barrier=True)
+    steering.stage("lp")
+    hot = pricing.table.count <= HOT_JOBS
+    for _ in range(steering.rounds):
+        assert solved.prices is not None
+        if steering.brake():
+            break
+        prices = _half_way(prices, solved.prices)
+        new = pricing.columns(solved.prices, PER_JOB, solved.job_eur)
+        master = master.part(useful(master, solved, pricing.problem.commit_slots))
+        added = master.add(new)
+        before = solved.objective_eur
+        solved = master.solve(grown=True, barrier=bool(added) and not hot)
+        steering.stage("lp")
+        if not added or before - solved.objective_eur < LEAST_GAIN * steering.target_gap * max(1.0, abs(before)):
+            break
+    assert solved.prices is not None
+    return master, solved, solved.prices if hot else _half_way(prices, solved.prices)
+
+
+def _half_way(one: Prices, other: Prices) -> Prices:
+    """Prices half-way between two."""
+    return Prices(
+        gpu_eur_per_gpu_h=0.5 * (one.gpu_eur_per_gpu_h + other.gpu_eur_per_gpu_h),
+        draw_eur_per_kwh=0.5 * (one.draw_eur_per_kwh + other.draw_eur_per_kwh),
+    )
+
+
+def useful(master: Master, solved: Solved, commit_slots: int) -> BoolArray:
+    """Flags of the runs that are in the basis, not dear, or of the commit window."""
+    size = max(1.0, abs(solved.objective_eur))
+    now = early(master.columns, commit_slots)
+    dear_eur = np.where(now, NOW_FRACTION * size, DEAR_SHARE * size / max(1, len(solved.job_eur)))
+    found: BoolArray = (master.reduced_eur(solved) < dear_eur) | (solved.weight > 0.0) | master.basic()
+    return found
