@@ -22,10 +22,8 @@ from scheduler.domain.time import BoolArray, FloatArray, IntArray
 GANG_FRACTION = 1.0 / 16.0
 # Of the objective: reduced cost up to which a run of the commit window, and a later one, is kept for the dive.
 NOW_FRACTION, KEPT_FRACTION = 1e-4, 1e-5
-# So often a job that fits nowhere is decided before all that are no larger.
-REPAIRS = 8
 # Where nothing is found below a limit it rises by this factor, so many times.
-RAISE, RAISES = 30.0, 2
+RAISE, RAISES = 8.0, 3
 
 
 def gangs(problem: PlanProblem) -> BoolArray:
@@ -92,7 +90,7 @@ class WideDive(Dive):
         super().__init__(master, problem.commit_slots, least_eur, held)
         self.gang = gangs(problem)
         self._decided: dict[int, Decision] = {}
-        self._repairs = REPAIRS
+        self._came_late: set[int] = set()
         self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
@@ -167,8 +165,7 @@ class WideDive(Dive):
         """
         limit_eur = self._allowed(found)
         best = self._tried(found, options, limit_eur)
-        if best is None and self._repairs and self._make_room(options[0].job):
-            self._repairs -= 1
+        if best is None and self._make_room(options[0].job):
             best = self._tried(found, options, limit_eur)
         for _ in range(RAISES):
             if best is None:
@@ -192,7 +189,10 @@ class WideDive(Dive):
         return best
 
     def _make_room(self, job: int) -> bool:
-        """Take back what was decided about other jobs that are no larger; False when there are none."""
+        """Take back what was decided about other jobs that are no larger; False when there are none, or a second time."""
+        if job in self._came_late:
+            return False
+        self._came_late.add(job)
         others = [one for one in self._decided.values() if one.job != job and self._gpus[one.job] <= self._gpus[job]]
         self._free(others)
         return bool(others)

@@ -22,10 +22,10 @@ from scheduler.domain.time import BoolArray
 FIRST_PER_JOB, PER_JOB = 3, 6
 # Reduced cost above which a later run leaves, as a share of what a job costs on average.
 DEAR_SHARE = 0.005
-# Rounds end when one gains less than this share of the target gap.
-LEAST_GAIN = 0.15
 # Up to this many jobs simplex goes on from the last basis faster than interior point starts anew.
 HOT_JOBS = 1000
+# Rounds end when one gains less than this share of the target gap: hot, anew.
+LEAST_GAINS = (0.05, 0.15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def relax(
         before = solved.objective_eur
         solved = master.solve(grown=True, barrier=bool(added) and not hot)
         steering.stage("lp")
-        if not added or before - solved.objective_eur < LEAST_GAIN * steering.target_gap * max(1.0, abs(before)):
+        if not added or before - solved.objective_eur < LEAST_GAINS[not hot] * steering.target_gap * max(1.0, abs(before)):
             break
     assert solved.prices is not None
     return master, solved, solved.prices if hot else _half_way(prices, solved.prices)

@@ -84,7 +84,10 @@ def test_a_job_that_comes_too_late_is_decided_before_smaller_ones(relaxed: tuple
         dive._bound(Decision(job=job, column=None, clear=1.0), fix=True)
     assert dive._make_room(large)
     assert list(dive._decided) == [large]
+    # Nothing is as small as the other one, and no job comes first twice.
     assert not dive._make_room(little)
+    dive._bound(Decision(job=little, column=None, clear=1.0), fix=True)
+    assert not dive._make_room(large)
 
 
 def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
