@@ -24,8 +24,9 @@ FIRST_PER_JOB, PER_JOB = 3, 6
 DEAR_SHARE = 0.005
 # Up to this many jobs simplex goes on from the last basis faster than interior point starts anew.
 HOT_JOBS = 1000
-# Rounds end when one gains less than this share of the target gap: hot, anew.
-LEAST_GAINS = (0.05, 0.15)
+# Rounds end when one gains less than this share of the target gap; hot ones are cheap: so many times the budget's.
+HOT_GAIN, LEAST_GAIN = 0.07, 0.15
+HOT_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +52,29 @@ def relax(
         steering: budget and brake.
 
     Returns:
-        The master, its solution at a vertex, and prices for the bound: the last ones, or with very many jobs those of all
-        rounds, each mixed half and half with what came before.
+        The master, its solution at a vertex, and prices for the bound: half-way between the last two solutions, where it is
+        higher than at either.
     """
     master = Master(frame, join([*first, pricing.columns(prices, FIRST_PER_JOB)]))
     solved = master.solve(barrier=True)
     steering.stage("lp")
     hot = pricing.table.count <= HOT_JOBS
-    for _ in range(steering.rounds):
+    least_eur = (HOT_GAIN if hot else LEAST_GAIN) * steering.target_gap * max(1.0, abs(solved.objective_eur))
+    for _ in range(steering.rounds * (HOT_ROUNDS if hot else 1)):
         assert solved.prices is not None
         if steering.brake():
             break
-        prices = _half_way(prices, solved.prices)
+        prices = solved.prices
         new = pricing.columns(solved.prices, PER_JOB, solved.job_eur)
         master = master.part(useful(master, solved, pricing.problem.commit_slots))
         added = master.add(new)
         before = solved.objective_eur
         solved = master.solve(grown=True, barrier=bool(added) and not hot)
         steering.stage("lp")
-        if not added or before - solved.objective_eur < LEAST_GAINS[not hot] * steering.target_gap * max(1.0, abs(before)):
+        if not added or before - solved.objective_eur < least_eur:
             break
     assert solved.prices is not None
-    return master, solved, solved.prices if hot else _half_way(prices, solved.prices)
+    return master, solved, _half_way(prices, solved.prices)
 
 
 def _half_way(one: Prices, other: Prices) -> Prices:
