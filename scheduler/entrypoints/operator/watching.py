@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduler.adapters.clock import WallClock
 from scheduler.adapters.kubernetes.objects import Obj
@@ -47,6 +47,8 @@ LOOK_S = 60.0
 LOOK_LIMIT_S = 10.0
 # A list of jobs that nobody has confirmed for so long says nothing about now.
 BLIND_S = 180.0
+# So soon after a look another one would see the same.
+JUST = timedelta(seconds=LOOK_S / 4)
 HISTORY = "history"
 
 Meters = Callable[[datetime], Mapping[str, PoolPower]]
@@ -87,6 +89,7 @@ class _Watch:
     going: dict[str, Going] = field(default_factory=dict)
     heats: dict[str, LoopHeat] = field(default_factory=dict)
     modelled: frozenset[str] = frozenset()
+    looked_utc: datetime | None = None
 
 
 class Watcher:
@@ -123,8 +126,11 @@ class Watcher:
     # Looking.
 
     def tick(self, _term: Term) -> None:
-        """The timer's look."""
-        self.look()
+        """The timer's look, unless a cycle has just taken one."""
+        watch = self._watch
+        last_utc = None if watch is None else watch.looked_utc
+        if last_utc is None or not timedelta(0) <= self.sight.clock.now_utc() - last_utc < JUST:
+            self.look()
 
     def look(self, patience_s: float = LOOK_LIMIT_S) -> None:
         """Take one look, unless another one does not come to an end."""
@@ -136,6 +142,9 @@ class Watcher:
             return
         try:
             self._take(watch)
+        except Exception:  # told here by name, and in full by whoever runs us
+            self._troubled("the cluster could not be looked at; the log says why")
+            raise
         finally:
             watch.busy.release()
 
@@ -188,6 +197,7 @@ class Watcher:
         states = asyncio.run(watch.keeper.look(site, look, sight.readings(now_utc)))
         if jobs is not None:
             watch.going = going_of(site.caps, states, now_utc)
+        watch.looked_utc = now_utc
         if watch is self._watch:
             self._gauges(powers, watch.heats.values(), uses)
             self._troubled(watch.keeper.trouble)

@@ -6,24 +6,24 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kube_world import CLASSES, NOW, POOLS, Json, job, node, pod
+from kube_world import CLASSES, POOLS
 from small_world import ACTING, small_site
+from watched_cluster import Cluster, Told, at, job_of
 
+from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.memory import MemoryHistory
 from scheduler.adapters.history.sql import SqlHistory
-from scheduler.adapters.kubernetes.marks import write_instant
 from scheduler.adapters.kubernetes.operator.book import Book
 from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
-from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
-from scheduler.adapters.kubernetes.runtime.store import Store
+from scheduler.adapters.kubernetes.runtime.fence import Term
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.core.accounting.modelled import METER, MODEL, PoolPower
 from scheduler.domain.errors import Retryable
@@ -35,84 +35,6 @@ from scheduler.entrypoints.operator.watching import Sight, Watcher
 from scheduler.ports import HistoryStore
 
 LAST_MIN = 200
-
-
-def at(minute: float) -> datetime:
-    return NOW + timedelta(minutes=minute)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """One job's life in minutes after ten o'clock; deleted half an hour after its end."""
-
-    name: str
-    class_name: str | None
-    node: str
-    created: float
-    started: float
-    ended: float = 1e4
-    capped: tuple[float, float] = (1e4, 1e4)
-
-
-LIVES = (
-    Told(name="web", class_name=None, node="s0", created=-60, started=-60),
-    Told(name="train-1", class_name="deferrable", node="n0", created=20, started=20, ended=110),
-    Told(name="tune-1", class_name="preemptible", node="n1", created=35, started=40, capped=(120, 180)),
-    # Comes, works for 40 s and ends between two looks.
-    Told(name="quick-1", class_name="deferrable", node="n0", created=111 + 1 / 6, started=111 + 1 / 6, ended=111 + 5 / 6),
-)
-
-
-@dataclass(slots=True)
-class Cluster:
-    """Stores that show the lives at an instant, and the clock that tells it."""
-
-    stores: Stores = field(default_factory=Stores)
-    minute: float = 0.0
-
-    def now_utc(self) -> datetime:
-        return at(self.minute)
-
-    def show(self, minute: float) -> None:
-        """Fill the stores as the API server would."""
-        self.minute = minute
-        there = [life for life in LIVES if life.created <= minute < life.ended + 30]
-        stores = self.stores
-        put(stores.nodes, [node("n0"), node("n1"), node("s0", "south")])
-        put(stores.namespaces, [{"metadata": {"name": "lab", "labels": {"heatdispatch.io/dispatch": "enabled"}}}])
-        put(stores.jobs, [job_of(life, minute) for life in there])
-        running = [life for life in there if life.started <= minute < life.ended]
-        put(stores.pods, [pod_of(life) for life in running])
-        put(stores.powers, [power_of(life) for life in running if life.capped[0] <= minute < life.capped[1]])
-
-
-def put(store: Store, objects: list[Json]) -> None:
-    store.replace([store.frozen(one) for one in objects])
-
-
-def job_of(life: Told, minute: float) -> Json:
-    status: Json = {}
-    if life.started <= minute:
-        status = {"startTime": write_instant(at(life.started)), "active": 1, "ready": 1}
-    if life.ended <= minute:
-        ended = write_instant(at(life.ended))
-        done = {"type": "Complete", "status": "True", "lastTransitionTime": ended}
-        status = {"startTime": status["startTime"], "completionTime": ended, "succeeded": 1, "conditions": [done]}
-    found = job(life.name, class_name=life.class_name, created=at(life.created), **status)
-    found["metadata"] |= {"uid": f"uid-{life.name}", "resourceVersion": f"{life.name}-{minute}"}
-    return found
-
-
-def pod_of(life: Told) -> Json:
-    found = pod(life.node, uid=f"pod-{life.name}", started=at(life.started))
-    found["metadata"]["ownerReferences"] = [{"kind": "Job", "name": life.name, "uid": f"uid-{life.name}", "controller": True}]
-    return found
-
-
-def power_of(life: Told) -> Json:
-    """What an agent says of a node on which a job is capped at 400 W."""
-    gpu = {"uuid": "GPU-1", "podUid": f"pod-{life.name}", "enforcedWatts": 400.0, "originalWatts": 700.0}
-    return {"metadata": {"name": life.node, "uid": f"power-{life.node}"}, "status": {"gpus": [gpu]}}
 
 
 @dataclass(slots=True)
@@ -338,6 +260,36 @@ def test_a_job_that_is_deleted_as_it_completes_has_been() -> None:
     assert [one.real_duration_s for one in past.finished] == pytest.approx([30.0])
     # train-1 and flash.
     assert value(past.arrived_gpu_h["deferrable"], 15) == 64.0
+
+
+def test_the_timer_leaves_out_a_look_that_a_cycle_has_just_taken() -> None:
+    clock = SystemClock()
+    term = Term(1, clock, clock.monotonic_s() + 60.0)
+    kept = MemoryHistory()
+    watch = Watch(Cluster(), kept)
+
+    def written_utc(minute: float) -> str | None:
+        watch.cluster.show(minute)
+        watch.watcher.tick(term)
+        watch.watcher.flush()
+        return asyncio.run(kept.memo("observing"))
+
+    first = written_utc(0)
+    assert first is not None
+    assert written_utc(0.2) == first
+    assert written_utc(-30) != first  # a clock that was set back
+
+
+def test_a_look_that_fails_is_told_by_name_and_the_next_one_goes_on() -> None:
+    watch = Watch(Cluster(), MemoryHistory())
+    watch.cluster.show(0)
+    odd = PoolPower(pool_id="north", draw_kw=5.0, it_kw=9.0, source=METER)
+    watch.metered = {"north": replace(odd, it_kw=None)}  # type: ignore[arg-type]  # an agent's bug
+    assert watch.watcher.look_within(5.0)
+    assert watch.notes == ["the cluster could not be looked at; the log says why"]
+    watch.metered = {"north": odd}
+    assert watch.watcher.look_within(5.0)
+    assert watch.notes[-1] == ""
 
 
 def test_a_list_that_nobody_confirmed_for_minutes_teaches_nothing() -> None:
