@@ -132,16 +132,17 @@ class Watcher:
         if last_utc is None or not timedelta(0) <= self.sight.clock.now_utc() - last_utc < JUST:
             self.look()
 
-    def look(self, patience_s: float = LOOK_LIMIT_S) -> None:
-        """Take one look, unless another one does not come to an end."""
+    def look(self, patience_s: float = LOOK_LIMIT_S) -> bool:
+        """Take one look; False when another one does not come to an end, or when we do not lead."""
         watch = self._watch
         if watch is None:
-            return
+            return False
         if not watch.busy.acquire(timeout=patience_s):
             self._troubled(f"the {HISTORY} does not answer")
-            return
+            return False
         try:
             self._take(watch)
+            return True
         except Exception:  # told here by name, and in full by whoever runs us
             self._troubled("the cluster could not be looked at; the log says why")
             raise
@@ -149,7 +150,7 @@ class Watcher:
             watch.busy.release()
 
     def look_within(self, limit_s: float = LOOK_LIMIT_S) -> bool:
-        """Take a look, and load the past if this is the first one; False when that takes too long, and goes on without us."""
+        """Take a look, and load the past if this is the first one; False when that takes too long (it goes on without us) or fails."""
         return self._within(lambda: self.look(limit_s), limit_s)
 
     def flush(self, limit_s: float = LOOK_LIMIT_S) -> bool:
@@ -157,12 +158,13 @@ class Watcher:
         watch = self._watch
         return watch is None or self._within(lambda: self._flushed(watch, limit_s), limit_s)
 
-    def _within(self, work: Callable[[], None], limit_s: float) -> bool:
+    def _within(self, work: Callable[[], bool], limit_s: float) -> bool:
         """Do something on a thread of its own, and wait so long for it: a database that hangs cannot be interrupted."""
+        done: list[bool] = []
 
         def guarded() -> None:
             try:
-                work()
+                done.append(work())
             except Exception as error:  # the next look is another chance
                 self._tell.error("look failed", fault=error)
 
@@ -171,15 +173,17 @@ class Watcher:
         thread.join(limit_s)
         if thread.is_alive():
             self._troubled(f"the {HISTORY} does not answer within {limit_s:g} s")
-        return not thread.is_alive()
+        return done == [True]
 
-    def _flushed(self, watch: _Watch, patience_s: float) -> None:
-        """Write what waits, unless a look does not come to an end."""
-        if watch.busy.acquire(timeout=patience_s):
-            try:
-                asyncio.run(watch.keeper.flush(self.sight.clock.now_utc()))
-            finally:
-                watch.busy.release()
+    def _flushed(self, watch: _Watch, patience_s: float) -> bool:
+        """Write what waits; False when a look does not come to an end."""
+        if not watch.busy.acquire(timeout=patience_s):
+            return False
+        try:
+            asyncio.run(watch.keeper.flush(self.sight.clock.now_utc()))
+            return True
+        finally:
+            watch.busy.release()
 
     def _take(self, watch: _Watch) -> None:
         """Read the cluster, model what nobody meters, remember."""

@@ -238,12 +238,12 @@ def test_no_cycle_waits_for_a_database_that_hangs() -> None:
     watch.cluster.show(0)
     assert not watch.watcher.look_within(0.05)
     watch.watcher.look(patience_s=0.01)
-    assert watch.notes[0] == "the history does not answer within 0.05 s"
+    assert watch.notes[0].startswith("the history does not answer")
     assert [one.job.class_name for one in watch.snapshot().jobs] == ["insulated"]
     assert not watch.watcher.flush(0.05)
     hanging.answers.set()
     watch.cluster.show(1)
-    assert watch.watcher.look_within(5.0)
+    assert watch.watcher.look_within(30.0)
     assert watch.notes[-1] == ""
 
 
@@ -285,7 +285,7 @@ def test_a_look_that_fails_is_told_by_name_and_the_next_one_goes_on() -> None:
     watch.cluster.show(0)
     odd = PoolPower(pool_id="north", draw_kw=5.0, it_kw=9.0, source=METER)
     watch.metered = {"north": replace(odd, it_kw=None)}  # type: ignore[arg-type]  # an agent's bug
-    assert watch.watcher.look_within(5.0)
+    assert not watch.watcher.look_within(5.0)
     assert watch.notes == ["the cluster could not be looked at; the log says why"]
     watch.metered = {"north": odd}
     assert watch.watcher.look_within(5.0)
