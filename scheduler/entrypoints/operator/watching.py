@@ -150,7 +150,7 @@ class Watcher:
             watch.busy.release()
 
     def look_within(self, limit_s: float = LOOK_LIMIT_S) -> bool:
-        """Take a look, and load the past if this is the first one; False when that takes too long (it goes on without us) or fails."""
+        """Take a look, the first of a term with all of the past; False when it fails, or takes too long and goes on alone."""
         return self._within(lambda: self.look(limit_s), limit_s)
 
     def flush(self, limit_s: float = LOOK_LIMIT_S) -> bool:
