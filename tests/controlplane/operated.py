@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +18,7 @@ import httpx
 import yaml
 from kube_objects import HEAT, job
 
-from scheduler.adapters.devcluster.audit import AuditEvent
+from scheduler.adapters.devcluster.audit import AuditEvent, events
 from scheduler.adapters.devcluster.client import Object
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.config.kinds import KINDS
@@ -155,8 +155,9 @@ class Operated:
     def submit(self, name: str, class_name: str | None = "deferrable", *, runs: str = "3s", **shape: Any) -> None:
         """Create a Job as a user would; one of a class is held at its creation, as the admission policy does."""
         labels = {} if class_name is None else {"heatdispatch.io/class": class_name}
-        made = job(name, suspend=class_name is not None, runs=runs, labels=labels, **{"gpus": 4, **shape})
-        if class_name is not None:
+        shape = {"gpus": 4, "suspend": class_name is not None, **shape}
+        made = job(name, runs=runs, labels=labels, **shape)
+        if shape["suspend"]:
             made["metadata"]["annotations"] = {
                 "heatdispatch.io/held-by": "admission",
                 "heatdispatch.io/expected-duration": "1h",
@@ -201,6 +202,14 @@ class Operated:
         found = self.cluster.admin.items(f"/api/v1/namespaces/{LAB}/events?fieldSelector=involvedObject.name%3D{name}")
         return [one for one in found if one.get("source", {}).get("component") == "heat-dispatch"]
 
+    def asked(self) -> list[AuditEvent]:
+        """Every request of the operator that was answered as it wished."""
+        return [one for one in events(self.cluster.audit_log) if one.user == OPERATOR and one.accepted]
+
+    def rights(self) -> list[Object]:
+        """Objects of manifests/rbac."""
+        return list(yaml.safe_load_all(RBAC.read_text("utf-8")))
+
     def written(self) -> list[AuditEvent]:
         """What the operator has changed, from the API server's audit log."""
         return [one for one in self.cluster.writes_since() if one.user == OPERATOR and one.accepted]
@@ -221,6 +230,3 @@ def operated(cluster: DevCluster, folder: Path, mode: str = "Dispatch") -> Itera
 def until_utc(text: str) -> datetime:
     """An instant of an annotation."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-SOON = timedelta(minutes=1)
