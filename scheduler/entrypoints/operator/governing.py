@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from scheduler.adapters.kubernetes.operator.book import Book
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
-from scheduler.adapters.kubernetes.pools import NodeRoom, PoolSelector
+from scheduler.adapters.kubernetes.pools import PoolSelector
 from scheduler.adapters.kubernetes.runtime import kinds
 from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, merged
 from scheduler.config.findings import Finding, Level
@@ -24,12 +24,11 @@ from scheduler.config.live import name_of as object_name
 from scheduler.config.node_pools import GPU_RESOURCE, SeenPool, seen_pools
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.job import JobPhase
+from scheduler.entrypoints.operator.rooms import Rooms
 
 READY, CONFLICT = "Ready", "PoolConflict"
 SHARES_POOLS = "shares pools with policy"
 MOST_TOLD = 5
-
-Rooms = Callable[[Sequence[PoolSelector]], Sequence[NodeRoom]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +113,7 @@ class Governing:
             checks=self._checks(),
             rooms=lambda: self.rooms(selectors),
             flavor_labels=self.stores.flavor_labels,
+            placed=self.rooms.placed,
         )
 
     def _checks(self) -> tuple[Check, ...]:

@@ -9,6 +9,7 @@ from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, name_of
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.operator.view import elsewhere
 from scheduler.adapters.kubernetes.plan_object import plan_status
 from scheduler.adapters.kubernetes.runtime import kinds
 from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, merged
@@ -72,7 +73,7 @@ class Telling:
         if desk.mode is Mode.ADVISE:
             self._advise([action for action, _ in decision.refused], views)
         for view in views.values():
-            for problem in view.problems:
+            for problem in () if elsewhere(view) and self._several() else view.problems:
                 self._events.say(view.job or view.workload, problem.reason, problem.text, kind=WARNING)
 
     def degraded(self, desk: Desk, why: str) -> None:
@@ -135,6 +136,10 @@ class Telling:
                 self._metrics.set("mode", float(desk.mode is mode), policy=policy, mode=mode.value)
         for store in self._stores.all():
             self._metrics.set("store_objects", float(store.count()), kind=store.kind.plural)
+
+    def _several(self) -> bool:
+        """Whether a job that fits none of a policy's pools may belong to another policy."""
+        return len(self._stores.of_policy(kinds.POLICIES)) > 1
 
     def _policy_status(self, policy: str, governed: Governed, watches: Mapping[str, Watch]) -> dict[str, object]:
         """What a policy does now."""

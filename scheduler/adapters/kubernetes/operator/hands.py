@@ -9,10 +9,12 @@ from datetime import datetime
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.caps import caps_in_force, node_power_writes, wanted_caps
-from scheduler.adapters.kubernetes.jobs import JobView, Surroundings
+from scheduler.adapters.kubernetes.jobs import JobView, Lever, Surroundings
+from scheduler.adapters.kubernetes.marks import POOL
 from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text
 from scheduler.adapters.kubernetes.operator.reconcile import SENT, Desk, Look, look, send
 from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.operator.view import NO_POOL
 from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
@@ -22,13 +24,13 @@ from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
+from scheduler.adapters.kubernetes.writes import Effect
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.errors import HeatDispatchError, Retryable
 
 JobKey = tuple[str, str, str]
 """Plural of the kind, namespace, name."""
 
-NO_POOL = "NoPool"
 # Surroundings are worked out anew this often; what a look does is checked against the job itself and the guard all the same.
 AROUND_S = 2.0
 # A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
@@ -174,6 +176,9 @@ class Hands:
             self._metrics.add("actions_total", policy=policy, action=effect, outcome="conflict")
             raise
         self._metrics.add("actions_total", policy=policy, action=effect, outcome="done")
+        if done.write.effect is Effect.RELEASE and view.lever is Lever.SUSPEND:
+            pool_id = done.write.annotations.get(POOL) or view.marks.pool_id
+            desk.placed(view, pool_id if isinstance(pool_id, str) else None)
         self._tell.info(
             done.write.reason.lower(), job=f"{done.write.namespace}/{done.write.name}", policy=policy, why=done.write.text
         )

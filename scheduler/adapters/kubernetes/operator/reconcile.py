@@ -65,6 +65,7 @@ class Desk:
     """One policy at work: who reads, what is wanted, where newcomers are priced.
 
     rooms: the nodes with what is free on them now. flavor_labels: what the flavors that a Workload was admitted to bring along.
+    placed: told of every native job that was released, and where to, so that its room is not given away again.
     """
 
     governance: Governance
@@ -75,6 +76,7 @@ class Desk:
     letting_go: bool = False
     rooms: Callable[[], Sequence[NodeRoom]] = field(default=tuple)
     flavor_labels: Callable[[Obj], Mapping[str, str]] = field(default=lambda _workload: {})
+    placed: Callable[[JobView, str | None], None] = field(default=lambda _view, _pool_id: None)
 
     @property
     def mode(self) -> Mode:

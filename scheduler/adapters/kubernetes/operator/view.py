@@ -17,6 +17,8 @@ from scheduler.domain.job import JobClass, JobState
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 
+NO_POOL = "NoPool"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Governance:
@@ -48,14 +50,19 @@ class Seen:
     rooms: tuple[NodeRoom, ...] = ()
 
     def states(self) -> tuple[JobState, ...]:
-        """States in order of submission."""
-        found = (view.state for view in self.views.values())
+        """States in order of submission, without jobs that may only run in another policy's pools."""
+        found = (view.state for view in self.views.values() if not elsewhere(view))
         return tuple(sorted(found, key=lambda state: (state.job.submit_utc, state.job.job_id)))
 
     def available_gpus(self) -> dict[str, int]:
         """GPUs by pool that work and are not held by pods of nobody's job."""
         ours = {uid_of(pod) for view in self.views.values() for pod in view.pods}
         return available_gpus(self.rooms, ours)
+
+
+def elsewhere(view: JobView) -> bool:
+    """Whether none of this policy's pools may hold a job, and none does: it is another policy's, or nobody's."""
+    return any(problem.reason == NO_POOL for problem in view.problems) and view.state.pool_id is None
 
 
 @dataclass(slots=True, eq=False)
