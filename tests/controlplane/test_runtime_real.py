@@ -49,6 +49,7 @@ from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Reach, Writ
 HERE = Path(__file__).parent
 CRDS = HERE.parents[1] / "manifests" / "crds"
 LEASE_S = 3
+LONG_LEASE_S = 60
 # More rounds look longer for the moment between the fence and the system call.
 ROUNDS = int(os.environ.get("HEAT_DISPATCH_LEADER_ROUNDS", "2"))
 PLAN = {"spec": {"policyRef": "site"}}
@@ -175,7 +176,7 @@ def test_rights_that_are_taken_away_and_given_back(own_cluster: DevCluster) -> N
         rbac.allow(own_cluster.admin, "reader", STRANGER, ())
         assert eventually(lambda: reflector._episode.failures >= 2)
         assert names(reflector) == before
-        assert reflector.age_of_last_turn_s() < 3.0
+        assert reflector.age_of_last_turn_s() < 20.0
         admin.create(CONFIG_MAPS, config_map("meanwhile"), "default")
         rbac.allow(own_cluster.admin, "reader", STRANGER, (rule,))
         assert eventually(lambda: "meanwhile" in names(reflector))
@@ -302,8 +303,8 @@ class Replica:
 
 
 @contextmanager
-def replica(cluster: DevCluster, namespace: str, identity: str) -> Iterator[Replica]:
-    command = [sys.executable, str(HERE / "leading_process.py"), str(cluster.kubeconfig()), namespace, identity, str(LEASE_S)]
+def replica(cluster: DevCluster, namespace: str, identity: str, lease_s: int = LEASE_S) -> Iterator[Replica]:
+    command = [sys.executable, str(HERE / "leading_process.py"), str(cluster.kubeconfig()), namespace, identity, str(lease_s)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
         try:
             yield Replica(process)
@@ -344,8 +345,8 @@ def test_a_killed_leader_is_followed_within_its_lease(cluster: DevCluster, names
             first.process.kill()
             killed_s = time.monotonic()
             assert eventually(second.leads)
-            # At the latest: a lease that was renewed just before, seen up to one turn late, and the turn that takes it.
-            assert time.monotonic() - killed_s < LEASE_S + 2.0
+            # A lease that was renewed just before, seen up to one turn late, the turn that takes it; the rest is the machine's.
+            assert time.monotonic() - killed_s < LEASE_S + 10.0
             assert eventually(lambda: "b" in writers(cluster, power_lease))
     assert in_turns(writers(cluster, power_lease)) == ["a", "b"]
 
@@ -371,16 +372,17 @@ def test_a_stopped_leader_never_writes_after_another_has(cluster: DevCluster, na
 
 
 def test_a_leader_that_leaves_hands_over_at_once(cluster: DevCluster, namespace: str, power_lease: int) -> None:
-    with replica(cluster, namespace, "a") as first:
+    """A lease of a minute: a successor that had to wait for its end would come far too late, however slow the machine is."""
+    with replica(cluster, namespace, "a", LONG_LEASE_S) as first:
         assert eventually(first.leads)
-        with replica(cluster, namespace, "b") as second:
+        with replica(cluster, namespace, "b", LONG_LEASE_S) as second:
             assert eventually(lambda: "a" in writers(cluster, power_lease))
             time.sleep(1.5)
             first.process.terminate()
             first.process.wait(10)
             left_s = time.monotonic()
             assert eventually(second.leads)
-            assert time.monotonic() - left_s < 2.5
+            assert time.monotonic() - left_s < LONG_LEASE_S / 2
             assert eventually(lambda: "b" in writers(cluster, power_lease))
     assert in_turns(writers(cluster, power_lease)) == ["a", "b"]
 

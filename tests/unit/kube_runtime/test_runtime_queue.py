@@ -115,7 +115,7 @@ def test_the_queue_waits_for_a_delayed_key() -> None:
     queue.add("a", after_s=0.1)
     began_s = time.perf_counter()
     assert queue.take(3.0) == "a"
-    assert 0.09 <= time.perf_counter() - began_s < 2.0
+    assert time.perf_counter() - began_s >= 0.09
     assert queue.take(0.01) is None
 
 
