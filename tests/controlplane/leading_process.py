@@ -24,7 +24,7 @@ from scheduler.adapters.kubernetes.runtime.fence import Fenced, Term
 from scheduler.adapters.kubernetes.runtime.kinds import NODE_POWERS
 from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
-from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
+from scheduler.adapters.kubernetes.runtime.writer import Congested, Reach, Writer
 
 WAIT = Timeouts(connect_s=0.3, read_s=0.7)
 
@@ -66,7 +66,8 @@ def carry_out(writer: Writer, term: Term, identity: str, numbers: count[int], st
         body = {"spec": {"planId": f"{identity}-{next(numbers)}", "generation": term.number, "gpus": []}}
         try:
             writer.apply(NODE_POWERS, body, "shared")
-        except Fenced:
+        except (Fenced, Congested):
+            # Over, or told to stop while it waited for its turn.
             return
         except ApiError:
             stopping.wait(0.05)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.adapters.clock import MonotonicClock
 from scheduler.adapters.kubernetes.claims import Claim, after_claims, waiting_pods
-from scheduler.adapters.kubernetes.jobs import JobView, live_pods
+from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import uid_of
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.pools import NodeRoom, PoolSelector, rooms_of
@@ -66,8 +66,8 @@ class Rooms:
             self._counted.clear()
 
     def _unborn(self, released: Sequence[_Release], now_s: float) -> Iterator[Claim]:
-        """Pods of released jobs that their controller has not made yet."""
+        """Pods of released jobs that their controller has not made yet; one that has ended already was made."""
         for one in released:
-            missing = sum(gang.pods for gang in one.gangs) - len(live_pods(self._stores.pods_of(one.uid)))
+            missing = sum(gang.pods for gang in one.gangs) - len(self._stores.pods_of(one.uid))
             if missing > 0 and now_s - one.at_s < BORN_S:
                 yield Claim(gang=replace(one.gangs[0], pods=missing), pool_id=one.pool_id)

@@ -58,6 +58,9 @@ def test_pods_that_are_there_take_it_themselves() -> None:
     put(stores.pods, born)
     clock.now_s += 2.0
     assert free(rooms) == 8
+    put(stores.pods, {**born, "status": {"phase": "Succeeded"}})
+    clock.now_s += 2.0
+    assert free(rooms) == 16
 
 
 def test_a_pod_that_waits_for_a_node_comes_first() -> None:
