@@ -24,13 +24,13 @@ HOURLY_RUN = 24
 SHOWN_GAPS = 5
 
 TIME, PRICE, CARBON, OUTDOOR, DEMAND = "start_utc", "price_eur_per_mwh", "carbon_g_per_kwh", "outdoor_c", "heat_demand_kw"
-# Column names of others' files: megawatts here is what they write, not how we name.
-DEMAND_UNITS, DEMAND_NORM = "heat_demand_mw", "heat_demand_norm"
+DEMAND_NORM = "heat_demand_norm"
 EXTRA = ("supply_c", "return_c")
 ALIASES: dict[str, tuple[str, ...]] = {
     TIME: ("timestamp_utc",),
-    PRICE: ("price_eur_mwh",),
-    CARBON: ("carbon_g_kwh",),
+    # The same unit, written without its "per".
+    PRICE: (PRICE.replace("_per_", "_"),),
+    CARBON: (CARBON.replace("_per_", "_"),),
     OUTDOOR: ("air_temp_c",),
 }
 EXPECTED_TIME = "ISO 8601 with an offset, such as 2026-01-05T00:00Z"
@@ -51,13 +51,11 @@ def read_series(
     *,
     max_fill_s: float = DEFAULT_FILL_S,
     heat_peak_kw: float | None = None,
-    heat_scale_kw_per_unit: float | None = None,
 ) -> tuple[WorldSeries, list[Finding]]:
     """Read a series file onto its own grid (hourly or 15 min; hourly values are step-constant).
 
     Gaps up to `max_fill_s` are filled in a straight line, longer ones stay NaN, both are reported. Negative prices are prices.
-    A demand that is not in kW needs its scale said: `heat_demand_norm` (share of the peak) with `heat_peak_kw`,
-    `heat_demand_mw` with `heat_scale_kw_per_unit` (kW here per unit there).
+    A demand in kW is `heat_demand_kw`; as a share of the peak it is `heat_demand_norm` and needs `heat_peak_kw`.
 
     Raises:
         Misconfigured: naming file, line and column of every cell that cannot be a number or a time, of a time that goes
@@ -65,11 +63,11 @@ def read_series(
     """
     path = Path(path)
     table = read_table(path)
-    demand, scale_kw = _demand_column(table, heat_peak_kw, heat_scale_kw_per_unit)
+    demand, scale_kw = _demand_column(table, heat_peak_kw)
     known: dict[str, tuple[str, ...]] = {**ALIASES, demand: (), **dict.fromkeys(EXTRA, ())}
     columns, findings = pick_columns(table, known, (TIME, PRICE, CARBON, demand))
     refuse(findings)
-    findings = [finding for finding in findings if finding.field not in (DEMAND_UNITS, DEMAND_NORM)]
+    findings = [finding for finding in findings if finding.field != DEMAND_NORM]
     rows, more = _rows(table, columns, demand)
     findings += more
     refuse(findings)
@@ -81,27 +79,19 @@ def read_series(
     return _world(frame, grid, demand, table.name), findings
 
 
-def _demand_column(table: Table, peak_kw: float | None, scale_kw: float | None) -> tuple[str, float]:
+def _demand_column(table: Table, peak_kw: float | None) -> tuple[str, float]:
     """Which column holds the demand and how many kW one of its units is; never guessed."""
-    where = f"{table.name}:1"
-    if peak_kw is not None and scale_kw is not None:
-        raise Misconfigured("two scales are given", where=where, expected="heat_peak_kw or heat_scale_kw_per_unit, not both")
-    for name, given in (("heat_peak_kw", peak_kw), ("heat_scale_kw_per_unit", scale_kw)):
-        if given is not None and not 0.0 < given < float("inf"):
-            raise Misconfigured(f"{given} cannot be a scale", where=name, expected="a number above zero")
-    if DEMAND in table.columns:
+    if peak_kw is not None and not 0.0 < peak_kw < float("inf"):
+        raise Misconfigured(f"{peak_kw} cannot be a peak", where="heat_peak_kw", expected="a number above zero")
+    if DEMAND in table.columns or DEMAND_NORM not in table.columns:
         return DEMAND, 1.0
-    if peak_kw is not None and DEMAND_NORM in table.columns:
-        return DEMAND_NORM, peak_kw
-    if scale_kw is not None and DEMAND_UNITS in table.columns:
-        return DEMAND_UNITS, scale_kw
-    if DEMAND_UNITS in table.columns or DEMAND_NORM in table.columns:
+    if peak_kw is None:
         raise Misconfigured(
-            "the heat demand is not in kW and no scale is given",
-            where=f"{where}: {DEMAND}",
-            expected=f"heat_scale_kw_per_unit for {DEMAND_UNITS}, or heat_peak_kw for {DEMAND_NORM}",
+            "the heat demand is a share of a peak that is not given",
+            where=f"{table.name}:1: {DEMAND_NORM}",
+            expected=f"heat_peak_kw, or {DEMAND} in kW",
         )
-    return DEMAND, 1.0
+    return DEMAND_NORM, peak_kw
 
 
 def _rows(table: Table, columns: dict[str, str], demand: str) -> tuple[Rows, list[Finding]]:

@@ -199,10 +199,16 @@ def test_kelvin_outdoors(tmp_path: Path) -> None:
     assert told == ["series.csv: outdoor_c: the median is 280; is the file in K? (expected degrees Celsius)"]
 
 
+def test_demand_in_a_unit_of_its_own_is_not_guessed(tmp_path: Path) -> None:
+    header = "start_utc,price_eur_per_mwh,carbon_g_per_kwh,outdoor_c,heat_demand_megawatt"
+    lines = [f"{stamp(START + timedelta(hours=h))},50,100,0,0.5" for h in range(4)]
+    assert "heat_demand_kw" in refused(tmp_path, lines, header)
+
+
 def test_demand_without_unit_needs_its_scale(tmp_path: Path) -> None:
     header = SERIES_HEADER.replace("heat_demand_kw", "heat_demand_norm")
     lines = [f"{stamp(START + timedelta(hours=h))},50,100,0,0.5" for h in range(4)]
-    assert "the heat demand is not in kW and no scale is given" in refused(tmp_path, lines, header)
+    assert "the heat demand is a share of a peak that is not given" in refused(tmp_path, lines, header)
     series, _ = read(tmp_path, lines, header, heat_peak_kw=80.0)
     assert series.heat_demand_kw.values == pytest.approx([40.0] * 4)
 
