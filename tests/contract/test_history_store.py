@@ -70,14 +70,6 @@ def same(found: tuple[datetime, list[float]] | None, slot: int, values: list[flo
     return found is not None and found[0] == at(slot) and np.array_equal(found[1], values, equal_nan=True)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a history lives: "" is memory."""
-    if request.param == "memory":
-        return ""
-    return str(tmp_path / "ledger.sqlite") if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
 def store(place: str) -> Iterator[HistoryStore]:
     if not place:

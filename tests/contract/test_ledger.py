@@ -89,14 +89,6 @@ def booked(ledger: Ledger, plug_id: str = "plug", slots: int = 1000) -> tuple[Le
     return run(ledger.entries(plug_id, START, START + timedelta(seconds=SLOT_S * slots)))
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a ledger lives: "" is memory."""
-    if request.param == "memory":
-        return ""
-    return str(tmp_path / "ledger.sqlite") if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
 def ledger(place: str) -> Iterator[Full]:
     if not place:

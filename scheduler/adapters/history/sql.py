@@ -6,23 +6,19 @@ appending it again adds nothing.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from scheduler.adapters.history.rows import ended_of, ended_row
 from scheduler.adapters.history.schema import ended_table, memo_table, slot_table
-from scheduler.adapters.ledger import sql as ledger
-from scheduler.adapters.ledger.migrate import upgrade
 from scheduler.adapters.ledger.rows import in_utc
+from scheduler.adapters.ledger.sql import Database
 from scheduler.core.accounting.past import LONGEST, MAX_ENDED, malformed
-from scheduler.domain.errors import Misconfigured, Permanent, Retryable
+from scheduler.domain.errors import Permanent
 from scheduler.domain.observed import QUARTER_S, EndedJob, Past, unit_of
 from scheduler.domain.time import Series, TimeGrid
 
@@ -32,42 +28,12 @@ Row = dict[str, Any]
 UIDS_AT_ONCE = 500
 
 
-class SqlHistory:
+class SqlHistory(Database):
     """History behind `scheduler.ports.HistoryStore`; opening it brings the schema up to date."""
 
     def __init__(self, url_text: str, *, inline: bool = False) -> None:
-        """Open or create.
-
-        Args:
-            url_text: a database URL or the path of an SQLite file, as for the ledger.
-            inline: answer in the calling thread, for callers without an event loop.
-
-        Raises:
-            Misconfigured: when the database cannot be reached or written, or is something else.
-        """
-        url = ledger.ledger_url(url_text)
-        self._engine, self._inline = ledger.engine_for(url), inline
-        self._postgres = url.get_backend_name() == "postgresql"
-        try:
-            upgrade(self._engine)
-        except DBAPIError as error:
-            where = f"history {url.render_as_string(hide_password=True)}"
-            raise Misconfigured(
-                str(error.orig).strip().splitlines()[0], where=where, expected="a database we may write"
-            ) from None
-
-    def close(self) -> None:
-        """Give connections back."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """One transaction; a database that is busy or away is worth another try."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except OperationalError as error:
-            raise Retryable(f"history: {error.orig}") from error
+        """Open or create; arguments and errors as of `Database`."""
+        super().__init__("history", url_text, inline=inline)
 
     def append_now(self, past: Past, memos: Mapping[str, str] | None = None) -> int:
         """Append what is not there yet, and replace memos, in one transaction; returns how many rows were written.
@@ -132,10 +98,6 @@ class SqlHistory:
     async def prune(self, before_utc: datetime) -> int:
         """`prune_now` on a thread."""
         return await self._run(lambda: self.prune_now(before_utc))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Here or on a thread."""
-        return work() if self._inline else await asyncio.to_thread(work)
 
 
 def _write_slots(connection: Connection, key: str, series: Series) -> int:

@@ -82,13 +82,14 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-class SqlLedger:
-    """Append-only ledger behind `scheduler.ports.Ledger`; opening it brings the schema up to date."""
+class Database:
+    """An engine on the ledger's database, its schema up to date: what the ledger and the history are made on."""
 
-    def __init__(self, url_text: str, *, inline: bool = False) -> None:
+    def __init__(self, what: str, url_text: str, *, inline: bool = False) -> None:
         """Open or create.
 
         Args:
+            what: whose data it holds, for messages.
             url_text: a database URL or the path of an SQLite file.
             inline: answer in the calling thread, for callers without an event loop (a simulation, a command).
 
@@ -96,13 +97,12 @@ class SqlLedger:
             Misconfigured: when the database cannot be reached or written, or is something else.
         """
         url = ledger_url(url_text)
-        self._engine, self._inline = engine_for(url), inline
+        self._what, self._engine, self._inline = what, engine_for(url), inline
         self._postgres = url.get_backend_name() == "postgresql"
-        self._insert = postgresql.insert if self._postgres else sqlite.insert
         try:
             upgrade(self._engine)
         except DBAPIError as error:
-            where = f"ledger {url.render_as_string(hide_password=True)}"
+            where = f"{what} {url.render_as_string(hide_password=True)}"
             raise Misconfigured(
                 str(error.orig).strip().splitlines()[0], where=where, expected="a database we may write"
             ) from None
@@ -118,7 +118,20 @@ class SqlLedger:
             with self._engine.begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise Retryable(f"ledger: {error.orig}") from error
+            raise Retryable(f"{self._what}: {error.orig}") from error
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Here or on a thread."""
+        return work() if self._inline else await asyncio.to_thread(work)
+
+
+class SqlLedger(Database):
+    """Append-only ledger behind `scheduler.ports.Ledger`; opening it brings the schema up to date."""
+
+    def __init__(self, url_text: str, *, inline: bool = False) -> None:
+        """Open or create; arguments and errors as of `Database`."""
+        super().__init__("ledger", url_text, inline=inline)
+        self._insert = postgresql.insert if self._postgres else sqlite.insert
 
     def append_now(self, entries: Sequence[LedgerEntry]) -> int:
         """Append entries that are not there yet, in one transaction; returns how many were new.
@@ -217,7 +230,3 @@ class SqlLedger:
     async def cycles(self, start_utc: datetime, end_utc: datetime) -> tuple[CycleEntry, ...]:
         """`cycles_now` on a thread."""
         return await self._run(lambda: self.cycles_now(start_utc, end_utc))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Here or on a thread."""
-        return work() if self._inline else await asyncio.to_thread(work)
