@@ -33,9 +33,15 @@ ZONE = "Europe/Copenhagen"
 RUN = "import sys; from scheduler.entrypoints.cli import main; sys.exit(main())"
 
 
+def now_utc() -> datetime:
+    """The machine's clock."""
+    # The operator under test is another process and lives in real time.
+    return datetime.now(UTC)  # noqa: TID251 - real time, see above
+
+
 def dear_now(hours: int = 3) -> list[Object]:
     """Bands of a day on which power is dear from this hour on for some hours, and cheap else."""
-    now = datetime.now(UTC).astimezone(ZoneInfo(ZONE)).hour  # noqa: TID251 - the operator under test lives in real time
+    now = now_utc().astimezone(ZoneInfo(ZONE)).hour
     dear = {(now + ahead) % 24 for ahead in range(hours)}
     return [{"startHour": hour, "endHour": hour + 1, "eurPerKwh": 0.9 if hour in dear else 0.05} for hour in range(24)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from kube_objects import HEAT, pods_of, running_pods
-from operated import LAB, OPERATOR, Operated, operated, quickstart, until_utc
+from operated import LAB, OPERATOR, Operated, now_utc, operated, quickstart, until_utc
 from typer.testing import CliRunner
 
 from scheduler.adapters.devcluster.build import Toolbox
@@ -45,7 +45,7 @@ def test_a_new_job_is_held_at_once_with_an_end_and_a_reason(world: Operated) -> 
     world.submit("waits")
     world.cluster.wait("a hold", lambda: world.held("waits"))
     marks = world.marks("waits")
-    assert datetime.now(UTC) < until_utc(marks["hold-until"]) <= datetime.now(UTC) + timedelta(hours=24)  # noqa: TID251 - real time
+    assert now_utc() < until_utc(marks["hold-until"]) <= now_utc() + timedelta(hours=24)
     assert marks["hold-text"].startswith("Held until ")
     assert marks["plan"] == world.plan()["planId"]
     event = world.cluster.wait("an Event", lambda: world.events("waits"))[0]
