@@ -11,8 +11,12 @@ import postgres_server
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
+
 _NUMBERS = count()
-TOGETHER = "tests/controlplane/"
+# What runs on a control plane: a folder, and the tests of faults that begin so.
+TOGETHER = ("tests/controlplane/", *(f"tests/faults/test_{of}_" for of in ("operator", "ownership", "leadership")))
+REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -22,8 +26,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     `--dist loadgroup` is meant for that, but the ids that it changes are kept elsewhere since pytest 9.2: it has no effect.
     """
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda nodeid: TOGETHER if nodeid.startswith(TOGETHER) else nodeid
+    scheduler._split_scope = lambda nodeid: TOGETHER[0] if nodeid.startswith(TOGETHER) else nodeid
     return scheduler
+
+
+@pytest.fixture(scope="session")
+def toolbox() -> Toolbox:
+    """The programs of a control plane, from the cache that `make controlplane` fills.
+
+    Where they are not built tests that need them are skipped, or fail when `HEAT_DISPATCH_REQUIRE_CONTROLPLANE` is set, as it
+    is in CI.
+    """
+    try:
+        return find()
+    except NotBuilt as error:
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{error} ({REQUIRED} is set)", pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """A real control plane for the tests of this folder: one for all that only use it, one of its own for each that hurts it.
 
-All of these tests run in one worker (`tests/conftest.py`). The programs come from the cache that `make controlplane` fills.
-Where they are not built these tests are skipped, or fail when `HEAT_DISPATCH_REQUIRE_CONTROLPLANE` is set, as it is in CI.
+All of these tests run in one worker with those of `tests/faults` that need a control plane too (`tests/conftest.py`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -16,24 +14,12 @@ import yaml
 from kube_objects import STRANGER
 
 from scheduler.adapters.devcluster import kueue as kueue_beside
-from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
+from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.cluster import DevCluster, Options
 
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT / "manifests" / "crds"
-REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 _NUMBERS = count()
-
-
-@pytest.fixture(scope="session")
-def toolbox() -> Toolbox:
-    """The built programs."""
-    try:
-        return find()
-    except NotBuilt as error:
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{error} ({REQUIRED} is set)", pytrace=False)
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

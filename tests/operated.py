@@ -23,7 +23,7 @@ from scheduler.adapters.devcluster.client import Object
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.config.kinds import KINDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 RBAC = ROOT / "manifests" / "rbac" / "operator.yaml"
 QUICKSTART = ROOT / "examples" / "quickstart"
 OPERATOR = "operator"
