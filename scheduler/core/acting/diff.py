@@ -95,10 +95,11 @@ def _running(site: Site, plan: Plan, job: PlannedJob | None, work: Work, context
     settings, window = context
     option = None if job is None else job.main
     if job is not None and job.stopped:
-        if not window.holds(plan.grid.start_utc):
+        # The grid begins with the slot of the decision: a cycle inside a slot stops at once. An older plan's stop is over.
+        at = max(plan.grid.start_utc, window.now_utc)
+        if at >= min(plan.grid.time_of(1), window.end_utc):
             yield from _caps(plan, None, work, settings, (window, work.state.cap_w))
             return
-        at = plan.grid.start_utc
         last = resume_by_utc(work, at, settings)
         yield StopJob(job_id=job.job_id, at_utc=at, resume_by_utc=last, reason=STOP_REASON)
         again = None if option is None else plan.grid.time_of(option.start_slot)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from small_world import ACTING, NOW, queued, running, small_site
 
 from scheduler.core.acting.diff import actions_of, release_all
@@ -106,9 +107,18 @@ def test_a_stop_says_until_when_the_job_is_resumed_at_the_latest() -> None:
     assert NOW < stop.resume_by_utc <= state.job.submit_utc + timedelta(hours=72)
 
 
-def test_a_stop_of_an_older_plan_is_not_repeated() -> None:
+def test_a_stop_decided_inside_a_slot_is_a_stop_now() -> None:
+    """The plan's first slot began before the decision; only a cycle at the very quarter hour finds them equal."""
     state = running("p", "preemptible", ran_h=3.0, hours=9.0)
-    assert acts(plan_of(planned("p", 20, [0] * 30, stopped=True)), state, minutes=60) == ()
+    (stop,) = acts(plan_of(planned("p", 20, [0] * 30, stopped=True)), state, minutes=14)
+    assert isinstance(stop, StopJob)
+    assert stop.at_utc == NOW + timedelta(minutes=14)
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_a_stop_of_an_older_plan_is_not_repeated(minutes: int) -> None:
+    state = running("p", "preemptible", ran_h=3.0, hours=9.0)
+    assert acts(plan_of(planned("p", 20, [0] * 30, stopped=True)), state, minutes=minutes) == ()
 
 
 def test_a_job_that_the_plan_does_not_know_starts_at_once() -> None:
