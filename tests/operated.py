@@ -30,6 +30,7 @@ OPERATOR = "operator"
 HOME = "heat-dispatch"
 LAB = "lab"
 ZONE = "Europe/Copenhagen"
+WATCHFUL = Path(__file__).with_name("operator_process.py")
 RUN = "import sys; from scheduler.entrypoints.cli import main; sys.exit(main())"
 
 
@@ -131,14 +132,23 @@ class Operated:
 
     def replica(self, *more: str) -> Replica:
         """Start one more replica."""
-        number = len(self.replicas)
-        log = self.folder / f"operator-{number}.log"
         arguments = ["operator", "--kubeconfig", str(self.cluster.kubeconfig(OPERATOR)), "--host", "127.0.0.1", "--port", "0"]
-        arguments += ["--identity", f"replica-{number}", "--ledger", f"sqlite:///{self.folder}/ledger-{number}.db", *more]
+        return self._started("-c", RUN, *arguments, "--identity", self._identity(), "--ledger", self._ledger(), *more)
+
+    def watchful(self, kubeconfig: Path) -> Replica:
+        """Start one more replica that looks up every few seconds (`operator_process`)."""
+        return self._started(str(WATCHFUL), str(kubeconfig), self._identity(), self._ledger())
+
+    def _identity(self) -> str:
+        return f"replica-{len(self.replicas)}"
+
+    def _ledger(self) -> str:
+        return f"sqlite:///{self.folder}/ledger-{len(self.replicas)}.db"
+
+    def _started(self, *arguments: str) -> Replica:
+        log = self.folder / f"operator-{len(self.replicas)}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-c", RUN, *arguments], stderr=out, stdout=out, cwd=ROOT, env=dict(os.environ)
-            )
+            process = subprocess.Popen([sys.executable, *arguments], stderr=out, stdout=out, cwd=ROOT, env=dict(os.environ))
         found = Replica(process=process, log=log)
         self.replicas.append(found)
         return found

@@ -41,7 +41,7 @@ from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
-from scheduler.adapters.kubernetes.runtime.reflector import Reflector
+from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
 from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.ledger.sql import SqlLedger
@@ -95,6 +95,7 @@ class Options:
     guard_s: float = GUARD_S
     decide_limit_s: float = 90.0
     lease: LeaseTimes = field(default_factory=LeaseTimes)
+    reflector: ReflectorOptions = field(default_factory=ReflectorOptions)
 
 
 class NoPlant:
@@ -125,7 +126,10 @@ class Operator:
         self.metrics = Metrics()
         self._client = KubeClient(Connection(configuration(options.kubeconfig, options.context)))
         self._stores = Stores()
-        self._caches = Caches(Reflector(self._client, one, self._clock, self._chance.random) for one in self._stores.all())
+        self._caches = Caches(
+            Reflector(self._client, one, self._clock, self._chance.random, options=options.reflector)
+            for one in self._stores.all()
+        )
         self._limiter = WriteLimiter(self._clock, self._wait, rate_per_s=options.writes_per_s, burst=options.writes_per_s)
         self._term_writer: Writer | None = None
         self._candidate = False
