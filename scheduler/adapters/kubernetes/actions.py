@@ -4,7 +4,7 @@
 |---|---|---|---|---|
 | suspend (native Job) | suspend=true | suspend=false, node selector of the pool | suspend=true | suspend=false |
 | gate (queued Job, gated at creation) | marks only | our gate removed, node selector | - | - |
-| active (Kueue's Workload) | active=false before quota | active=true | active=false | active=true |
+| active (Kueue's Workload) | active=false before it starts | active=true | active=false | active=true |
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from scheduler.domain.action import Action, HoldJob, ReleaseCap, SetCap, StartJo
 from scheduler.domain.job import JobPhase
 from scheduler.domain.plan import Explanation
 
+# podReplacementPolicy of a Job: a pod is replaced when it has ended, not already when it is told to.
+FAILED = "Failed"
 # A hold whose end or planned start moved by less is the same hold: no cycle writes for that.
 SAME_TIME_S = 60.0
 
@@ -146,6 +148,8 @@ def stop(view: JobView, action: StopJob, orders: Orders) -> Verdict:
     """Pause a running job; what it has done and how often it was stopped is written with the lever."""
     if view.lever is Lever.GATE or view.state.phase is not JobPhase.RUNNING:
         return "it does not run"
+    if view.state.started_utc is not None and view.state.started_utc > action.at_utc:
+        return "it was started after that was decided"
     told = orders.told.get(view.job_id)
     said = told.text if told is not None else f"Paused, at the latest until {action.resume_by_utc:%H:%M} UTC"
     marks = replace(
@@ -163,6 +167,9 @@ def stop(view: JobView, action: StopJob, orders: Orders) -> Verdict:
         work_done_s=view.state.work_done_s,
     )
     change = _change(view, marks, down=True)
+    if view.lever is Lever.SUSPEND and text(view.job, "spec", "podReplacementPolicy") != FAILED:
+        # Whoever starts it again, us or not: no new pod beside one that still saves its state.
+        change["spec"]["podReplacementPolicy"] = FAILED
     kind = kind_of(view.target, view.workload)
     return patch_of(kind, view.target, change, job_id=view.job_id, reason=STOPPED, said=marks.text)
 
@@ -226,7 +233,7 @@ def _cannot_hold(view: JobView) -> str:
         case Lever.GATE:
             return "" if GATE in gates_of(view.job) else "Kueue has not taken it up yet"
         case Lever.ACTIVE:
-            busy = admitted(view.workload) or reserved(view.workload)
+            busy = admitted(view.workload) or (reserved(view.workload) and not view.asked)
             return "Kueue is starting it" if busy or not active(view.workload) else ""
 
 

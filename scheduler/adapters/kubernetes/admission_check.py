@@ -1,7 +1,8 @@
 """Answers to Kueue's AdmissionCheck, as it wants them: server-side apply of our entry alone, at the version that was seen.
 
 A check that nobody answers keeps its workload waiting for ever. So every workload that has quota is answered: Ready at once,
-with the place if it is ours to give. Pending keeps the quota and is for moments only; longer holds use the gate or `active`.
+with the place if it is ours to give. Pending keeps the quota and is for moments only; longer holds use the gate or `active`,
+and the entry's message says why and until when.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from scheduler.adapters.kubernetes.marks import Problem, write_instant
 from scheduler.adapters.kubernetes.objects import Obj, name_of, namespace_of, parts, text, texts, uid_of, version_of
 from scheduler.adapters.kubernetes.pools import PoolSelector
 from scheduler.adapters.kubernetes.runtime.kinds import WORKLOADS
-from scheduler.adapters.kubernetes.workloads import PENDING, READY, RETRY, check_state, reserved, uses_topology
+from scheduler.adapters.kubernetes.workloads import (
+    PENDING,
+    READY,
+    RETRY,
+    check_state,
+    finished,
+    reserved,
+    uses_topology,
+    waits_for,
+)
 from scheduler.adapters.kubernetes.writes import Verb, Write
 
 CONTROLLER = "heatdispatch.io/admission"
@@ -36,11 +46,6 @@ def our_checks(admission_checks: Iterable[Obj]) -> tuple[str, ...]:
     return tuple(name_of(each) for each in admission_checks if text(each, "spec", "controllerName") == CONTROLLER)
 
 
-def waits_for(workload: Obj, check: str) -> bool:
-    """Whether Kueue waits for our answer now: quota is held, and nothing of it is being undone."""
-    return reserved(workload) and text(check_state(workload, check), "state") == PENDING
-
-
 def ready(view: JobView, check: Check, pool: PoolSelector | None, now_utc: datetime) -> Write | None:
     """Let an admitted-to-be workload start, on a pool where that is ours to say; None when Kueue does not wait for us."""
     if not waits_for(view.workload, check.name):
@@ -56,9 +61,10 @@ def ready(view: JobView, check: Check, pool: PoolSelector | None, now_utc: datet
 
 
 def pending(view: JobView, check: Check, because: str, now_utc: datetime) -> Write | None:
-    """Say what our answer waits for; None when it has been said."""
+    """Say in an entry that is Pending anyway what our answer waits for; None when it has been said, or is none to be given."""
     given = check_state(view.workload, check.name)
-    if not waits_for(view.workload, check.name) or text(given, "message") == because[:MAX_MESSAGE]:
+    answered = text(given, "state") != PENDING or finished(view.workload)
+    if answered or text(given, "message") == because[:MAX_MESSAGE]:
         return None
     return _answer(view, check, {"state": PENDING, "message": because[:MAX_MESSAGE]}, "Held", now_utc)
 

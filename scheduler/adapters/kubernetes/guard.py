@@ -13,11 +13,11 @@ from enum import StrEnum
 
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, unbound
 from scheduler.adapters.kubernetes.marks import POOL, STOPS, read_instant
-from scheduler.adapters.kubernetes.objects import part, texts, uid_of, version_of
+from scheduler.adapters.kubernetes.objects import part, parts, text, texts, uid_of, version_of
 from scheduler.adapters.kubernetes.pools import NodeRoom, placed
 from scheduler.adapters.kubernetes.quantities import Gang
 from scheduler.adapters.kubernetes.stale import over_because
-from scheduler.adapters.kubernetes.workloads import admitted, reserved
+from scheduler.adapters.kubernetes.workloads import PENDING, admitted, check_state, reserved
 from scheduler.adapters.kubernetes.writes import Effect, Write
 from scheduler.core.planning.work import hold_until_utc
 from scheduler.domain.job import Flexibility, JobClass, JobPhase, JobState
@@ -78,6 +78,8 @@ def judge(write: Write, view: JobView | None, fresh: Fresh) -> Drop | None:
             return _mark(view, fresh)
         case Effect.CHECK_READY | Effect.CHECK_SHUT:
             return _check(write, view, fresh)
+        case Effect.CHECK_TELL:
+            return _tell(write, view, fresh)
         case _:
             return Drop.UNKNOWN
 
@@ -149,7 +151,7 @@ def _may_stop(write: Write, state: JobState, job_class: JobClass) -> bool:
 def _still_waits(view: JobView) -> bool:
     """Whether a job that nobody holds has nothing running and nothing about to run."""
     if view.workload:
-        return not admitted(view.workload) and not reserved(view.workload)
+        return not admitted(view.workload) and (view.asked or not reserved(view.workload))
     return view.opted_in and unbound(view)
 
 
@@ -177,6 +179,16 @@ def _check(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
         return Drop.INSULATED
     running = view.state.phase is JobPhase.RUNNING and write.effect is Effect.CHECK_SHUT
     return Drop.STOP_NOT_ALLOWED if running else None
+
+
+def _tell(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
+    """A message in an entry that waits anyway: it may shut nothing that was open."""
+    told = [text(each, "name") for each in parts(write.change, "status", "admissionChecks")]
+    if any(text(check_state(view.workload, name), "state") != PENDING for name in told):
+        return Drop.CONFLICT
+    if fresh.settings.mode is not Mode.DISPATCH:
+        return Drop.NOT_DISPATCH
+    return Drop.INSULATED if view.insulated else None
 
 
 def _as_placed(gang: Gang, write: Write) -> Gang:

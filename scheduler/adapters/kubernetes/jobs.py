@@ -57,7 +57,7 @@ class Surroundings:
     """What a job is read against.
 
     classes by name; cron_jobs by uid; pool_by_node and pool_by_flavor by name; caps_w: limit per GPU in force by job id;
-    speeds: throughput now over uncapped throughput by job id (1 when not given).
+    speeds: throughput now over uncapped throughput by job id (1 when not given). checks: names of our AdmissionChecks.
     """
 
     now_utc: datetime
@@ -70,6 +70,7 @@ class Surroundings:
     pool_by_flavor: Mapping[str, str] = field(default_factory=dict)
     caps_w: Mapping[str, float] = field(default_factory=dict)
     speeds: Mapping[str, float] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
     manager: str = FIELD_MANAGER
 
 
@@ -79,6 +80,7 @@ class JobView:
 
     job is empty for a Workload of another kind, workload for a native Job. held: a hold of ours, or one that its owner handed
     to us, is in force. opted_in: its namespace takes part, so that the job may be held before its pods have a node.
+    asked: Kueue keeps quota for it and waits for our AdmissionCheck.
     """
 
     state: JobState
@@ -92,6 +94,7 @@ class JobView:
     held: bool
     owner_took: str = ""
     opted_in: bool = False
+    asked: bool = False
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -157,6 +160,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         held=held and not took,
         owner_took=took,
         opted_in=labels_of(namespace).get(DISPATCH) == ENABLED,
+        asked=any(workloads.waits_for(workload, check) for check in around.checks),
         problems=problems,
     )
 

@@ -85,6 +85,11 @@ def check_state(workload: Obj, check: str) -> Obj:
     return next((each for each in parts(workload, "status", "admissionChecks") if each.get("name") == check), NOTHING)
 
 
+def waits_for(workload: Obj, check: str) -> bool:
+    """Whether Kueue waits for the word of an AdmissionCheck now: quota is held, and nothing of it is being undone."""
+    return reserved(workload) and text(check_state(workload, check), "state") == PENDING
+
+
 def flavors_of(workload: Obj) -> dict[str, str]:
     """ResourceFlavor of the GPUs by pod set, as admitted."""
     found = parts(workload, "status", "admission", "podSetAssignments")

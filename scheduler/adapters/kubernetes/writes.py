@@ -25,6 +25,7 @@ class Effect(StrEnum):
     MARK = "mark"
     CHECK_READY = "checkReady"
     CHECK_SHUT = "checkShut"
+    CHECK_TELL = "checkTell"
     CAP = "cap"
 
 
@@ -66,7 +67,8 @@ class Write:
             return Effect.CAP
         if self.subresource == "status":
             states = {text(each, "state") for each in parts(self.change, "status", "admissionChecks")}
-            return Effect.CHECK_READY if states == {"Ready"} else Effect.CHECK_SHUT
+            said = {"Ready": Effect.CHECK_READY, "Pending": Effect.CHECK_TELL}
+            return said.get(states.pop(), Effect.CHECK_SHUT) if len(states) == 1 else Effect.CHECK_SHUT
         if at(self.change, "spec", "suspend") is True or at(self.change, "spec", "active") is False:
             return Effect.HOLD
         if at(self.change, "spec", "suspend") is False or at(self.change, "spec", "active") is True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from scheduler.adapters.kubernetes.admission_check import our_checks
 from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, name_of
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
@@ -12,7 +13,7 @@ from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import elsewhere
 from scheduler.adapters.kubernetes.plan_object import plan_status
 from scheduler.adapters.kubernetes.runtime import kinds
-from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, merged
+from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, holds, merged
 from scheduler.adapters.kubernetes.runtime.errors import ApiError
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.logs import Teller
@@ -30,6 +31,8 @@ from scheduler.loop.runner import Watch
 STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
 DEGRADED, ADVICE = "Degraded", "Advice"
 PLAN_CURRENT = "PlanCurrent"
+# Kueue's condition on an AdmissionCheck.
+ACTIVE = "Active"
 
 
 class Telling:
@@ -103,7 +106,8 @@ class Telling:
             self._tell.warning("plan not written", policy=policy, why=error)
 
     def statuses(self, governed: Governed, watches: Mapping[str, Watch], writer: Writer, now_utc: datetime) -> None:
-        """Conditions on every object of ours, written when they change."""
+        """Conditions on every object of ours, and on AdmissionChecks that we answer, written when they change."""
+        self._checks(writer, now_utc)
         for obj in self._stores.own_objects():
             kind, name = str(obj.get("kind")), name_of(obj)
             conditions = governed.conditions.get(f"{kind}/{name}")
@@ -116,6 +120,19 @@ class Telling:
                 writer.apply(_kind(kind), {"metadata": {"name": name}, "status": status}, name, "status", obj)
             except ApiError as error:
                 self._tell.warning("status not written", object=f"{kind}/{name}", why=error)
+
+    def _checks(self, writer: Writer, now_utc: datetime) -> None:
+        """Our AdmissionChecks are active whatever becomes of the plan: a queue whose check is not admits nobody at all."""
+        for check in our_checks(self._stores.checks.all()):
+            seen = self._stores.checks.get(check)
+            if seen is None or holds(seen, ACTIVE):
+                continue
+            told = Condition(type=ACTIVE, status=Truth.TRUE, reason="Answered", message="heat-dispatch answers every workload")
+            status = {"conditions": list(merged(seen, (told,), now_utc))}
+            try:
+                writer.apply_part(kinds.ADMISSION_CHECKS, seen, {"status": status}, subresource="status", lets_go=True)
+            except HeatDispatchError as error:
+                self._tell.warning("status not written", object=f"AdmissionCheck/{check}", why=error)
 
     def gauges(self, desks: Sequence[Desk], now_utc: datetime) -> None:
         """Jobs by what is done with them, and how far the longest hold has come."""

@@ -252,7 +252,7 @@ class TestStop:
         )
         seen = view(job(class_name="preemptible"), pod("n1"))
         write = written(write_for(STOPPING, seen, replace(ORDERS, told={told.job_id: told})))
-        assert write.change["spec"] == {"suspend": True}
+        assert write.change["spec"] == {"suspend": True, "podReplacementPolicy": "Failed"}
         assert write.annotations == marked(
             held_by="operator",
             held_since="2026-01-14T10:00:00Z",
@@ -273,6 +273,16 @@ class TestStop:
         seen = view(job(class_name="preemptible", labels=QUEUED), pod(), workload=admitted)
         write = written(write_for(STOPPING, seen, ORDERS))
         assert (write.kind, write.change["spec"]) == (WORKLOADS, {"active": False})
+
+    def test_a_policy_of_replacement_that_waits_already_is_not_written(self) -> None:
+        given = job(class_name="preemptible")
+        given["spec"]["podReplacementPolicy"] = "Failed"
+        assert written(write_for(STOPPING, view(given, pod()), ORDERS)).change["spec"] == {"suspend": True}
+
+    def test_what_was_started_after_the_decision_is_not_stopped_by_it(self) -> None:
+        """Its hold ended and it runs again: the next decision may stop it, this one was carried out."""
+        late = view(job(class_name="preemptible"), pod("n1", started=NOW + timedelta(minutes=5)))
+        assert write_for(STOPPING, late, ORDERS) == "it was started after that was decided"
 
     def test_only_what_runs_is_stopped(self) -> None:
         assert write_for(STOPPING, view(job(class_name="preemptible", suspend=True, marks=HELD)), ORDERS) == "it does not run"

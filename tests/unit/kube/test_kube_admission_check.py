@@ -88,9 +88,19 @@ def test_pending_is_said_once() -> None:
     assert write is not None
     (entry,) = write.change["status"]["admissionChecks"]
     assert entry == {**PENDING, "message": "no place on north yet"}
-    assert write.effect is Effect.CHECK_SHUT
+    assert write.effect is Effect.CHECK_TELL
+    assert judge(write, queued(), Fresh(now_utc=NOW, settings=ACTING, classes={})) is None
+    assert judge(write, queued(class_name=None), Fresh(now_utc=NOW, settings=ACTING, classes={})) is Drop.INSULATED
     said = queued(state={**PENDING, "message": "no place on north yet"})
     assert pending(said, CHECK, "no place on north yet", NOW) is None
+
+
+def test_a_message_shuts_nothing_that_was_open() -> None:
+    write = pending(queued(), CHECK, "no place on north yet", NOW)
+    assert write is not None
+    answered = queued("QuotaReserved", state={**PENDING, "state": "Ready"})
+    assert judge(write, answered, Fresh(now_utc=NOW, settings=ACTING, classes={})) is Drop.CONFLICT
+    assert pending(answered, CHECK, "too late", NOW) is None
 
 
 def test_a_retry_never_carries_a_delay() -> None:

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kube_world import CLASSES, NOW, POOLS, ago, job, node, pod, rooms, view, workload
+from kube_world import AROUND, CLASSES, NOW, POOLS, ago, job, node, pod, rooms, view, workload
 from small_world import ACTING, small_site
 
 from scheduler.adapters.kubernetes.admission_check import Check
 from scheduler.adapters.kubernetes.guard import Drop
-from scheduler.adapters.kubernetes.jobs import JobView
+from scheduler.adapters.kubernetes.jobs import JobView, Surroundings
 from scheduler.adapters.kubernetes.marks import HeldBy, Marks
 from scheduler.adapters.kubernetes.objects import Obj, at
 from scheduler.adapters.kubernetes.operator.book import Book, Chapter
@@ -160,15 +160,78 @@ def test_a_stop_counts_itself() -> None:
     assert found.write.annotations["heatdispatch.io/stops"] == "1"
 
 
-def test_kueue_is_always_answered() -> None:
-    waits = workload(conditions=("QuotaReserved",), checks=({"name": "heat", "state": "Pending"},))
-    queued = view(job(labels={"kueue.x-k8s.io/queue-name": "gpu"}, class_name=None), workload=waits)
-    one = desk()
-    one.checks = (Check(name="heat"),)
-    found = look(queued, one, NOW)
+PENDING: dict[str, Any] = {"name": "heat", "state": "Pending"}
+KUEUE = replace(AROUND, checks=("heat",))
+
+
+def queued(
+    class_name: str | None = "deferrable",
+    *conditions: str,
+    active: bool = True,
+    marks: Marks | None = None,
+    around: Surroundings = KUEUE,
+) -> JobView:
+    """A Job with a queue whose Workload has quota and waits for our check."""
+    waits = workload(conditions=conditions or ("QuotaReserved",), checks=(PENDING,), active=active, marks=marks)
+    return view(job(labels={"kueue.x-k8s.io/queue-name": "gpu"}, class_name=class_name), workload=waits, around=around)
+
+
+def checking(*actions: Action, mode: Mode = Mode.DISPATCH, decided: bool = True) -> Desk:
+    """A desk with our check in the queue."""
+    found = desk(*actions, mode=mode, decided=decided)
+    found.checks = (Check(name="heat"),)
+    return found
+
+
+def answer(found: Look) -> tuple[object, object]:
+    """State and message of the entry that is written."""
     assert found.write is not None
-    assert found.write.kind == WORKLOADS
-    assert at(found.write.change, "status", "admissionChecks")[0]["state"] == "Ready"
+    assert (found.write.kind, found.write.subresource) == (WORKLOADS, "status")
+    (entry,) = at(found.write.change, "status", "admissionChecks")
+    return entry["state"], entry["message"]
+
+
+def test_kueue_is_answered_at_once_for_what_is_not_ours_to_hold() -> None:
+    assert answer(look(queued(class_name=None), checking(), NOW)) == ("Ready", "may start")
+    assert answer(look(queued(), checking(mode=Mode.ADVISE), NOW)) == ("Ready", "may start")
+    loose = checking(hold(queued()))
+    loose.letting_go = True
+    assert answer(look(queued(), loose, NOW)) == ("Ready", "may start")
+
+
+def test_kueue_is_answered_with_the_place_at_the_planned_start() -> None:
+    found = look(queued(), checking(start(queued())), NOW)
+    assert answer(found) == ("Ready", "may start on north")
+    assert found.write is not None
+    assert found.write.places
+
+
+def test_a_queued_job_that_is_to_wait_gives_its_quota_back_and_its_check_says_why() -> None:
+    waits = queued()
+    held = look(waits, checking(hold(waits)), NOW)
+    assert held.write is not None
+    assert at(held.write.change, "spec", "active") is False
+    off = queued("deferrable", "Evicted", active=False, marks=HELD)
+    assert answer(look(off, checking(hold(off)), NOW)) == ("Pending", HELD.text)
+    over = look(off, checking(hold(off)), NOW + timedelta(hours=5))
+    assert over.write is not None
+    assert at(over.write.change, "spec", "active") is True
+
+
+def test_a_queued_job_that_cannot_be_held_is_not_kept_waiting() -> None:
+    """Its namespace does not take part, or its hold is over: Ready, not silence."""
+    other = queued(around=replace(KUEUE, namespaces={}))
+    assert answer(look(other, checking(hold(other)), NOW)) == ("Ready", "may start")
+    late = queued()
+    assert answer(look(late, checking(hold(late, hours=2000.0)), NOW)) == ("Ready", "may start")
+
+
+def test_before_the_first_plan_kueue_waits_ten_minutes_at_most() -> None:
+    early = replace(KUEUE, now_utc=ago(minutes=15))
+    waits = look(queued(around=early), checking(decided=False), ago(minutes=15))
+    assert answer(waits) == ("Pending", "waits for the first plan, until 09:50 UTC at the latest")
+    assert waits.again_utc == ago(minutes=15) + timedelta(seconds=10)
+    assert answer(look(queued(), checking(decided=False), NOW)) == ("Ready", "may start")
 
 
 class Ledger:

@@ -12,18 +12,18 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from scheduler.adapters.kubernetes.actions import Orders, keep, let_go, taken, write_for
-from scheduler.adapters.kubernetes.admission_check import Check, ready
+from scheduler.adapters.kubernetes.admission_check import Check, pending, ready
 from scheduler.adapters.kubernetes.guard import Drop, Fresh, judge
 from scheduler.adapters.kubernetes.jobs import JobView
-from scheduler.adapters.kubernetes.objects import Obj
+from scheduler.adapters.kubernetes.objects import Obj, condition, instant
 from scheduler.adapters.kubernetes.operator.book import Book, Wish
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
 from scheduler.adapters.kubernetes.pools import NodeRoom
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
-from scheduler.adapters.kubernetes.stale import due_because, end_utc
+from scheduler.adapters.kubernetes.stale import UNCLAIMED_S, due_because, end_utc
 from scheduler.adapters.kubernetes.writes import Verb, Write
 from scheduler.core.acting.newcomer import Counter
-from scheduler.domain.action import StartJob
+from scheduler.domain.action import HoldJob, StartJob
 from scheduler.domain.job import JobPhase
 from scheduler.domain.plan import WaitReason
 from scheduler.domain.settings import Mode
@@ -101,12 +101,15 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
     if because:
         write = let_go(view, because, now_utc)
         return Look(outcome=NOTHING_TO_DO) if write is None else _judged(write, view, desk, now_utc)
-    answer = _checked(view, desk, now_utc)
-    if answer is not None:
-        return _judged(answer, view, desk, now_utc)
-    if desk.mode is not Mode.DISPATCH or view.insulated or view.owner_took or desk.letting_go:
+    free = desk.mode is not Mode.DISPATCH or view.insulated or bool(view.owner_took) or desk.letting_go
+    wish = None if free else desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
+    if view.asked:
+        return _answered(view, desk, wish, now_utc, free=free)
+    if free:
         return Look(outcome=NOTHING_TO_DO)
-    wish = desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
+    told = _told(view, desk, now_utc)
+    if told is not None:
+        return _judged(told, view, desk, now_utc)
     if wish is None and view.held and desk.counter is not None:
         # Held at its creation, and nothing that can be planned: more GPUs than a pool has, or paused and forgotten.
         release = let_go(view, "it cannot be planned: no pool has enough GPUs for it", now_utc)
@@ -132,14 +135,42 @@ def free_gpus(rooms: Sequence[NodeRoom]) -> Mapping[str, float]:
     return found
 
 
-def _checked(view: JobView, desk: Desk, now_utc: datetime) -> Write | None:
-    """The answer that Kueue waits for: a workload with quota may always start, on the pool that is wanted if one is."""
-    wish = desk.book.wish(view.job_id) if desk.mode is Mode.DISPATCH and not desk.letting_go else None
+def _answered(view: JobView, desk: Desk, wish: Wish | None, now_utc: datetime, *, free: bool) -> Look:
+    """Answer Kueue, which keeps quota for the job and waits for us.
+
+    Ready, with the pool that is wanted if one is. A job that is to wait longer gives its quota back instead (`active`). Before
+    the first decision of all it waits for that, as long as one that is held at its creation would.
+    """
     action = None if wish is None else wish.intent.wanted(now_utc)
+    if wish is not None and isinstance(action, HoldJob):
+        held = _followed(wish, view, desk, now_utc)
+        if held.outcome == SENT:
+            return held
+    if wish is None and not free and desk.book.chapter is None:
+        since = instant(condition(view.workload, "QuotaReserved"), "lastTransitionTime") or now_utc
+        until = since + timedelta(seconds=UNCLAIMED_S)
+        if now_utc < until:
+            told = _said(view, desk, f"waits for the first plan, until {until:%H:%M} UTC at the latest", now_utc)
+            waits = Look(outcome=NOTHING_TO_DO) if told is None else _judged(told, view, desk, now_utc)
+            return replace(waits, again_utc=min(until, now_utc + timedelta(seconds=NO_PLAN_S)))
     pool = desk.governance.selector_by_pool.get(action.pool_id) if isinstance(action, StartJob) else None
-    labels = desk.flavor_labels(view.workload) if view.workload and desk.checks else {}
+    labels = desk.flavor_labels(view.workload)
     answers = (ready(view, replace(check, flavor_labels=labels), pool, now_utc) for check in desk.checks)
-    return next((answer for answer in answers if answer is not None), None)
+    answer = next((one for one in answers if one is not None), None)
+    return Look(outcome=NOTHING_TO_DO) if answer is None else _judged(answer, view, desk, now_utc)
+
+
+def _told(view: JobView, desk: Desk, now_utc: datetime) -> Write | None:
+    """Why a queued job is held, said where its owner looks: in our check's entry on its Workload."""
+    return _said(view, desk, view.marks.text, now_utc) if view.held and view.marks.text else None
+
+
+def _said(view: JobView, desk: Desk, because: str, now_utc: datetime) -> Write | None:
+    """A message in the entry of the first check of ours that waits and does not say so yet."""
+    if not view.workload:
+        return None
+    found = (pending(view, check, because, now_utc) for check in desk.checks)
+    return next((one for one in found if one is not None), None)
 
 
 def _newcomer(view: JobView, desk: Desk, now_utc: datetime) -> Wish | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from scheduler.adapters.kubernetes.admission_check import our_checks
 from scheduler.adapters.kubernetes.caps import caps_in_force
 from scheduler.adapters.kubernetes.classes import Selector, selectors_of
 from scheduler.adapters.kubernetes.jobs import JobView, Surroundings, read
@@ -86,6 +87,7 @@ class Reader:
             pools=rules.pools,
             pool_by_node=nodes,
             pool_by_flavor=stores.pool_by_flavor(pools),
+            checks=our_checks(stores.checks.all()),
         )
         if not any(labels.get("gpus") for labels in (power.get("status") or {} for power in stores.powers.all())):
             return bare
