@@ -44,6 +44,24 @@ def test_heat_is_sold_when_the_pump_earns_more_than_it_draws() -> None:
     assert bound.cost_eur <= brute_optimum_eur(window) + 1e-9
 
 
+def test_idle_heat_below_the_least_load_is_worth_nothing_even_to_a_pump_that_is_half_on() -> None:
+    """No job: 0.5 kW is caught, and the pump needs 2 kW x 4/5 = 1.6 kW while it runs. Its cost is that of the base load, 0.80.
+
+    By the hour's mean alone it would run for 0.5 / 1.6 = 0.3125 of every hour and sell 0.625 kW at 0.2 EUR/kWh, drawing
+    0.125 kW: 0.80 - 4 x 0.125 + 0.125 x 0.8 = 0.40 EUR. But while it runs for a share s of an hour only 0.5 s is caught, less than 1.6 s.
+    """
+    window = tiny_window(PRICE, (), heat_eur_per_kwh=0.2)
+    relaxed = foresight_bound(window, replace(EXACT, plant_nodes=0))
+    assert relaxed.cost_eur == pytest.approx(0.8, abs=1e-5)
+
+
+def test_a_loop_with_a_lag_may_bring_heat_of_earlier() -> None:
+    """What a loop holds back is not bound to the row, so there the mean of a row decides: less than 0.80 EUR, as said above."""
+    window = tiny_window(PRICE, (), heat_eur_per_kwh=0.2)
+    slow = replace(window, plugs=(replace(window.plugs[0], lag_h=0.1),))
+    assert foresight_bound(slow, replace(EXACT, plant_nodes=0)).cost_eur < 0.7
+
+
 def test_a_dear_start_keeps_the_pump_off_only_if_it_is_whole() -> None:
     """A start for 10 EUR never pays for heat worth 2 EUR; half a start must not pay either."""
     window = tiny_window(PRICE, (tiny_job(),), heat_eur_per_kwh=0.2, start_eur=10.0)

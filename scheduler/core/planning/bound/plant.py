@@ -8,13 +8,16 @@ Per plug and row of h hours, in mean kW (captured C, recovered R, delivered Q, c
     E_k <= E_(k-1) (1 - l)^h + h c - h (1 - l)^h d;  0 <= E <= capacity;  E_last + deficit >= end level
     S_o <= demand
     m rated on_k <= Q_k <= rated on_k,     b_(k-1) + b_k - 1 - n_k <= on_k <= b_(k-1) + n_k,     b_k <= b_(k-1) + n_k
+    R_k <= on_k sum_z base + sum_z kappa_z P_zk                                              (where the loop has no lag)
     (1 - tolerance) promise <= delivered kWh + shortfall
 
 Every line holds as a mean over a row for whatever was done inside the row, so the program is a relaxation of any plant
 operation with finer slots. Two lines need a word. *Tank*: heat charged early in a row loses up to l, heat taken late saves up
 to l, hence the factor on d and none on c. *Pump*: on_k is the share of the row in which it runs, b_k whether it runs at the
 row's end, n_k how often it starts in the row: it cannot run in a row without having run before or starting, and one that runs
-at both ends without a start has run all the time. b and n are integers in `PlantAtPrices.exact`, relaxed otherwise.
+at both ends without a start has run all the time. b and n are integers in `PlantAtPrices.exact`, relaxed otherwise. What idle
+GPUs give off while it stands is lost to it, so of the base load only the share on_k can be recovered: idle heat below the least
+load is worth nothing even to a pump that is a little on.
 """
 
 from __future__ import annotations
@@ -121,7 +124,11 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
     if plug.lag_h > 0.0:
         _loop(lp, problem, index, caught)
     rated = np.maximum(0.0, plug.rated_heat_kw)
-    pump = _pump(lp, plug, recovered, heat_per_recovered, rated) if plug.cop is not None else np.zeros(0, dtype=np.int64)
+    pump = np.zeros(0, dtype=np.int64)
+    if plug.cop is not None:
+        share, pump = _pump(lp, plug, recovered, heat_per_recovered, rated)
+        if plug.lag_h <= 0.0:
+            _while_running(lp, problem, index, draw, recovered, share)
     balance = lp.constraints(count, lower=0.0)
     kept = np.where(rated > 0.0, np.maximum(0.0, 1.0 - plug.pipe_loss_kw / np.maximum(rated, 1e-9)), 0.0)
     lp.put(balance, recovered, heat_per_recovered * kept)
@@ -153,8 +160,14 @@ def _loop(lp: LinearProgram, problem: BoundProblem, index: int, caught: IntArray
     lp.put(rows, later, problem.row_h)
 
 
-def _pump(lp: LinearProgram, plug: BoundPlug, recovered: IntArray, heat_per_recovered: float, rated: FloatArray) -> IntArray:
-    """Part load and rating while it runs, and the price of starts; at rest when the window begins."""
+def _pump(
+    lp: LinearProgram, plug: BoundPlug, recovered: IntArray, heat_per_recovered: float, rated: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Part load and rating while it runs, and the price of starts; at rest when the window begins.
+
+    Returns:
+        Variables of the share of each row in which it runs; its whole-number variables.
+    """
     count = len(recovered)
     share, after = lp.variables(count, upper=1.0), lp.variables(count, upper=1.0)
     starts = lp.variables(count, cost=plug.start_cost_eur)
@@ -174,7 +187,19 @@ def _pump(lp: LinearProgram, plug: BoundPlug, recovered: IntArray, heat_per_reco
     lp.put(rows, starts, 1.0)
     lp.put(rows, after, -1.0)
     lp.put(rows[1:], after[:-1], -1.0)
-    return np.concatenate([after, starts])
+    return share, np.concatenate([after, starts])
+
+
+def _while_running(
+    lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, recovered: IntArray, share: IntArray
+) -> None:
+    """A pump recovers only what is captured while it runs: of the base load its share of the row, of extra draw all."""
+    pools = [z for z, pool in enumerate(problem.pools) if pool.plug == index]
+    rows = lp.constraints(len(recovered), upper=0.0)
+    lp.put(rows, recovered, 1.0)
+    lp.put(rows, share, -sum(problem.pools[z].base_captured_kw for z in pools))
+    for z in pools:
+        lp.put(rows, draw[z], -problem.pools[z].captured_kw_per_draw_kw)
 
 
 def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArray) -> None:
