@@ -48,7 +48,8 @@ def test_idle_heat_below_the_least_load_is_worth_nothing_even_to_a_pump_that_is_
     """No job: 0.5 kW is caught, and the pump needs 2 kW x 4/5 = 1.6 kW while it runs. Its cost is that of the base load, 0.80.
 
     By the hour's mean alone it would run for 0.5 / 1.6 = 0.3125 of every hour and sell 0.625 kW at 0.2 EUR/kWh, drawing
-    0.125 kW: 0.80 - 4 x 0.125 + 0.125 x 0.8 = 0.40 EUR. But while it runs for a share s of an hour only 0.5 s is caught, less than 1.6 s.
+    0.125 kW: 0.80 - 4 x 0.125 + 0.125 x 0.8 = 0.40 EUR. But while it runs for a share s of an hour only 0.5 s is caught, less
+    than 1.6 s.
     """
     window = tiny_window(PRICE, (), heat_eur_per_kwh=0.2)
     relaxed = foresight_bound(window, replace(EXACT, plant_nodes=0))
