@@ -19,6 +19,7 @@ import numpy as np
 
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.sql import SqlHistory
+from scheduler.adapters.kubernetes.objects import count
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
@@ -42,6 +43,7 @@ from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
+from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.ledger.sql import SqlLedger
@@ -155,6 +157,8 @@ class Operator:
             on_started=self._began,
             on_stopped=self._ended,
         )
+        for store in (*self._stores.policy, self._stores.checks):
+            store.subscribe(self._asked_anew)
         self._health = self._server()
         self._threads: list[threading.Thread] = []
 
@@ -245,6 +249,12 @@ class Operator:
         self._term_writer = None
         self._watcher.end()
         self.foreman.end()
+
+    def _asked_anew(self, change: Change) -> None:
+        """Somebody states something else in one of our kinds: the guard need not wait for its tick to see it."""
+        seen = [count(obj, "metadata", "generation") for obj in (change.old, change.new) if obj is not None]
+        if len(seen) == 1 or seen[0] != seen[1]:
+            self._timers.soon("guard")
 
     def _writer_of(self, desk: Desk) -> Writer | None:
         """What may write for a policy."""

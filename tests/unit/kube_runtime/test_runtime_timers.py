@@ -48,6 +48,37 @@ def start(running: list[Timers], job: Job, when: Every | Daily, of: Term, look_u
     return timers
 
 
+def test_a_tick_soon_is_one_for_all_who_ask(running: list[Timers]) -> None:
+    ticks: list[int] = []
+    timers = start(running, lambda one: ticks.append(one.number), Every(seconds=3600.0), term(7))
+    for _ in range(5):
+        timers.soon("cycle", 0.1)
+    assert eventually(lambda: ticks == [7])
+    timers.soon("cycle", 0.0)
+    assert eventually(lambda: ticks == [7, 7])
+    timers.soon("cycle", 0.2)
+    timers.stop()
+    timers.soon("cycle", 0.0)
+    time.sleep(0.4)
+    assert ticks == [7, 7]
+
+
+def test_a_tick_soon_waits_for_one_under_way(running: list[Timers]) -> None:
+    going, ticks = threading.Event(), []
+
+    def slow(one: Term) -> None:
+        ticks.append(one.number)
+        going.wait(5.0)
+
+    timers = start(running, slow, Every(seconds=3600.0, at_once=True), term())
+    assert eventually(lambda: len(ticks) == 1)
+    timers.soon("cycle", 0.0)
+    time.sleep(0.1)
+    assert len(ticks) == 1
+    going.set()
+    assert eventually(lambda: len(ticks) == 2)
+
+
 def test_a_tick_at_once_and_then_in_rhythm(running: list[Timers]) -> None:
     ticks: list[int] = []
     timers = start(running, lambda one: ticks.append(one.number), Every(seconds=1.0, at_once=True), term())

@@ -28,6 +28,8 @@ ALIGNED_TO_UTC = datetime(2020, 1, 1, tzinfo=UTC)
 # The scheduler sleeps on a clock of its own; looking up this often bounds how late it notices a step or a suspended machine.
 LOOK_UP_S = 5.0
 CLOCK_STEP_S = 2.0
+# What is asked for beside the rhythm waits so long for more of its kind: objects are often applied several at once.
+SOON_S = 1.0
 
 Job = Callable[[Term], None]
 """Does one tick's work within the term that it is given; writes go through that term's fence."""
@@ -93,6 +95,8 @@ class Timers:
         self._scheduler: Any = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._term: Term | None = None
+        self._soon: set[str] = set()
 
     @property
     def running(self) -> bool:
@@ -109,7 +113,7 @@ class Timers:
             self._add(fresh, timer, term)
         stopping = threading.Event()
         with self._lock:
-            self._scheduler, self._stopping = fresh, stopping
+            self._scheduler, self._stopping, self._term = fresh, stopping, term
         fresh.start()
         self._now(term)
         watch = threading.Thread(target=self._watch_clock, args=(fresh, term, stopping), name="timers-clock", daemon=True)
@@ -122,6 +126,26 @@ class Timers:
             self._stopping.set()
         if old is not None:
             old.shutdown(wait=False)
+
+    def soon(self, name: str, after_s: float = SOON_S) -> None:
+        """One tick of a timer beside its rhythm in a moment, for all who ask within that moment; none while nothing ticks.
+
+        It waits for a tick that is under way, which may have missed what it is asked for.
+        """
+        timer = next(one for one in self._timers if one.name == name)
+        with self._lock:
+            if self._scheduler is None or self._term is None or name in self._soon:
+                return
+            self._soon.add(name)
+            given = (timer, self._term, self._stopping, after_s)
+        threading.Thread(target=self._tick_soon, args=given, name=f"{name}-soon", daemon=True).start()
+
+    def _tick_soon(self, timer: Timer, term: Term, stopping: threading.Event, after_s: float) -> None:
+        stopped = stopping.wait(after_s)
+        with self._lock:
+            self._soon.discard(timer.name)
+        if not stopped:
+            self._tick(timer, term, timer.when.grace_s)
 
     def _add(self, scheduler: Any, timer: Timer, term: Term) -> None:
         scheduler.add_job(
