@@ -38,6 +38,14 @@ CONTROLLERS = (
 ETCD_QUOTA_BYTES = 4 << 30
 AUDIT_FILE_MIB = 4096
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
+# What a write of these left behind is in the log too: their whole story can be told from it.
+TOLD_WHOLE = (
+    {"group": "", "resources": ["namespaces", "namespaces/status", "namespaces/finalize"]},
+    {"group": "batch", "resources": ["jobs", "jobs/status", "cronjobs"]},
+    {"group": "coordination.k8s.io", "resources": ["leases"]},
+    {"group": "heatdispatch.io"},
+    {"group": "kueue.x-k8s.io", "resources": ["workloads", "workloads/status"]},
+)
 AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -52,6 +60,7 @@ AUDIT_POLICY: dict[str, Any] = {
             ],
         },
         {"level": "Metadata", "namespaces": ["kube-node-lease"]},
+        {"level": "RequestResponse", "verbs": list(WRITES), "resources": list(TOLD_WHOLE), "omitManagedFields": True},
         {"level": "Request", "verbs": list(WRITES)},
         {"level": "Metadata"},
     ],

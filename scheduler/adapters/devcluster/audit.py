@@ -17,7 +17,11 @@ FIRST_ERROR_CODE = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One answered request. `body` is what a write sent (never that of secrets and tokens); `code` the HTTP status."""
+    """One answered request. `body` is what a write sent (never that of secrets and tokens); `code` the HTTP status.
+
+    answer: the object as it was afterwards, for kinds whose story is told from the log (`arguments.TOLD_WHOLE`). received_utc:
+    when the request came; `at_utc` is when its answer was complete. agent: the User-Agent of who asked.
+    """
 
     at_utc: datetime
     user: str
@@ -30,6 +34,9 @@ class AuditEvent:
     code: int
     body: Any
     query: str
+    answer: Any = None
+    received_utc: datetime | None = None
+    agent: str = ""
 
     @property
     def writes(self) -> bool:
@@ -80,4 +87,9 @@ def event(record: Mapping[str, Any]) -> AuditEvent:
         code=record.get("responseStatus", {}).get("code", 0),
         body=body,
         query=record.get("requestURI", "").partition("?")[2],
+        answer=record.get("responseObject"),
+        received_utc=datetime.fromisoformat(record["requestReceivedTimestamp"])
+        if "requestReceivedTimestamp" in record
+        else None,
+        agent=record.get("userAgent", ""),
     )

@@ -126,7 +126,7 @@ class Operator:
         self._tell = Teller("operator")
         self._stopping = threading.Event()
         self.metrics = Metrics()
-        self._client = KubeClient(Connection(configuration(options.kubeconfig, options.context)))
+        self._client = KubeClient(self._connected())
         self._stores = Stores()
         self._caches = Caches(
             Reflector(self._client, one, self._clock, self._chance.random, options=options.reflector)
@@ -149,7 +149,7 @@ class Operator:
         self._timers = Timers((cycle, guard, watch), self._clock)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
         self._election = Election(
-            KubeClient(Connection(configuration(options.kubeconfig, options.context)), RENEWAL),
+            KubeClient(self._connected(), RENEWAL),
             self._clock,
             self._chance.random,
             lease=(options.namespace, LEASE),
@@ -233,6 +233,10 @@ class Operator:
     def _wait(self, seconds: float) -> object:
         """Sleep, or less when we are to stop."""
         return self._stopping.wait(seconds)
+
+    def _connected(self) -> Connection:
+        """A connection that says who we are."""
+        return Connection(configuration(self.options.kubeconfig, self.options.context), self.identity)
 
     # Leadership.
 

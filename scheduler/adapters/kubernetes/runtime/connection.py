@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from scheduler.adapters.kubernetes.runtime.errors import no_answer
 from scheduler.domain.errors import Misconfigured
 
 USER_AGENT = "heat-dispatch"
+NOT_PRINTABLE = re.compile(r"[^!-~]|[()]")
 # One watch per kind keeps a connection; the rest is for requests. Beyond it connections are opened and closed, not refused.
 POOL_SIZE = 32
 # The client library is not annotated; what we use of it gets its types here.
@@ -122,11 +124,12 @@ class Connection:
     sleep has left its fence behind, so both are off.
     """
 
-    def __init__(self, config: Configuration) -> None:
-        """Take the configuration over."""
+    def __init__(self, config: Configuration, identity: str = "") -> None:
+        """Take the configuration over; `identity` tells replicas apart in the API server's audit log."""
         config.retries = False
         config.connection_pool_maxsize = POOL_SIZE
         self._config = config
+        self._agent = f"{USER_AGENT} ({NOT_PRINTABLE.sub('?', identity)})" if identity else USER_AGENT
         self._rest = RESTClientObject(config)
         self._request = cast(Send, self._rest.pool_manager.request)
 
@@ -141,7 +144,7 @@ class Connection:
         Raises:
             Unreachable: when no answer begins in time; whatever the body's last word raises: then nothing was asked for.
         """
-        headers = {"Accept": "application/json", "User-Agent": USER_AGENT, **(body.headers() if body is not None else {})}
+        headers = {"Accept": "application/json", "User-Agent": self._agent, **(body.headers() if body is not None else {})}
         try:
             headers |= self._authorization()
             answer = self._request(
