@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from audit_laws import broken_laws
 from kube_objects import HEAT, pods_of, running_pods
 from operated import LAB, OPERATOR, Operated, now_utc, operated, quickstart, until_utc
 from typer.testing import CliRunner
@@ -200,3 +201,7 @@ def test_a_killed_leader_is_followed_and_nothing_is_done_twice(world: Operated) 
     assert world.held("over")
     holds = [one for one in world.written() if one.name == "over" and (one.body or {}).get("spec", {}).get("suspend") is True]
     assert len({one.body["metadata"]["annotations"].get("heatdispatch.io/plan") for one in holds}) == len(holds)
+
+
+def test_no_law_was_broken_in_all_of_this(world: Operated) -> None:
+    assert broken_laws(world.cluster, {OPERATOR}) == []
