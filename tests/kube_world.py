@@ -95,7 +95,7 @@ def pod(
 def node(name: str = "n0", pool: str = "north", *, gpus: int = 8, ready: bool = True, cordoned: bool = False) -> Json:
     """A GPU node."""
     return {
-        "metadata": {"name": name, "labels": {"heat.example/pool": pool}},
+        "metadata": {"name": name, "uid": f"node-{name}", "labels": {"heat.example/pool": pool}},
         "spec": {"unschedulable": True} if cordoned else {},
         "status": {
             "allocatable": {"nvidia.com/gpu": str(gpus), "cpu": "64", "memory": "512Gi", "pods": "110"},

@@ -8,18 +8,21 @@ not written: caps live on by the lease that the operator renews elsewhere.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.marks import CAPS, ENABLED
-from scheduler.adapters.kubernetes.objects import Obj, at, count, labels_of, name_of, parts, text, uid_of
+from scheduler.adapters.kubernetes.objects import NOTHING, Obj, at, count, labels_of, name_of, part, parts, text, uid_of
 from scheduler.adapters.kubernetes.pools import FINISHED_PODS
-from scheduler.adapters.kubernetes.runtime.kinds import NODE_POWERS
+from scheduler.adapters.kubernetes.quantities import GPU, amounts_of
+from scheduler.adapters.kubernetes.runtime.kinds import NODE_POWERS, NODES
 from scheduler.adapters.kubernetes.writes import Verb, Write
 from scheduler.domain.job import JobClass, JobPhase
 
 SAME_W = 0.5
+# What a NodePower without caps states; with caps it is the policy's.
+LEASE_S = 120.0
 CHANGED = "CapsChanged"
 
 Caps = Mapping[tuple[str, str], float]
@@ -60,14 +63,34 @@ def node_power_writes(
         plan_id: the plan that wishes so.
         lease_s: how long a cap outlives the last sign of life.
     """
-    open_nodes = {name_of(node) for node in nodes if labels_of(node).get(CAPS) == ENABLED}
+    there = {name_of(node): node for node in nodes}
     found = []
     for power in sorted(powers, key=name_of):
-        takes_part = name_of(power) in open_nodes and not _agent_silent(power)
-        gpus = _caps_of(power, wanted) if takes_part else []
+        node = there.get(name_of(power), NOTHING)
+        gpus = _caps_of(power, wanted) if takes_part(node) and not _agent_silent(power) else []
         if not _same(parts(power, "spec", "gpus"), gpus):
-            found.append(_write(power, gpus, plan_id, lease_s))
+            found.append(_write(power, node, gpus, plan_id, lease_s))
     return tuple(found)
+
+
+def takes_part(node: Obj) -> bool:
+    """Whether the owner of a node allows caps on it."""
+    return labels_of(node).get(CAPS) == ENABLED
+
+
+def missing_powers(nodes: Iterable[Obj], powers: Container[str]) -> tuple[Write, ...]:
+    """NodePower objects, without any cap, of GPU nodes that take part and have none yet, in order of their names.
+
+    The agent of a node writes what it sees into the status and creates nothing. Each belongs to its Node, so the API server
+    removes it with the Node.
+    """
+    return tuple(
+        _write({"metadata": {"name": name_of(node)}, "spec": {"generation": -1}}, node, [], "", LEASE_S)
+        for node in sorted(nodes, key=name_of)
+        if takes_part(node)
+        and name_of(node) not in powers
+        and amounts_of(part(node, "status", "allocatable")).get(GPU, 0.0) > 0
+    )
 
 
 def caps_in_force(views: Iterable[JobView], powers: Iterable[Obj]) -> dict[str, float]:
@@ -125,8 +148,8 @@ def _same(before: tuple[Obj, ...], after: list[dict[str, Any]]) -> bool:
     return one.keys() == other.keys() and all(_number(one[key]) and abs(one[key] - other[key]) < SAME_W for key in one)
 
 
-def _write(power: Obj, gpus: list[dict[str, Any]], plan_id: str, lease_s: float) -> Write:
-    """The wish for one node; it is our own object, so it is applied whole."""
+def _write(power: Obj, node: Obj, gpus: list[dict[str, Any]], plan_id: str, lease_s: float) -> Write:
+    """The wish for one node; it is our own object, so it is applied whole: what is left out would be removed."""
     spec = {
         "planId": plan_id,
         "generation": count(power, "spec", "generation") + 1,
@@ -140,7 +163,12 @@ def _write(power: Obj, gpus: list[dict[str, Any]], plan_id: str, lease_s: float)
         name=name_of(power),
         uid=uid_of(power),
         version="",
-        change={"spec": spec},
+        change={"metadata": {"ownerReferences": [_owner(node)]}, "spec": spec} if node else {"spec": spec},
         reason=CHANGED,
         text=f"{len(gpus)} GPUs capped (plan {plan_id})" if gpus else "no GPU capped",
     )
+
+
+def _owner(node: Obj) -> dict[str, str]:
+    """The Node as the owner of its NodePower."""
+    return {"apiVersion": NODES.api_version, "kind": NODES.kind, "name": name_of(node), "uid": uid_of(node)}

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.operator.book import Carrier
+from scheduler.adapters.kubernetes.operator.capping import Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
@@ -41,6 +42,7 @@ class Floor:
 
     stores: Stores
     hands: Hands
+    capper: Capper
     governing: Governing
     events: EventRecorder
     metrics: Metrics
@@ -202,11 +204,17 @@ class Foreman:
             self._watch_over(desk, now_utc)
         if not term.holds(0.0):
             return
-        self.floor.hands.cap()
         writer = self._writer
         if writer is not None:
+            self.floor.capper.cap(self.desks, writer)
             self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc)
         self._telling.gauges(self.desks, now_utc)
+
+    def beat(self, term: Term) -> None:
+        """Every ten seconds: caps live on while somebody wants them."""
+        writer = self._writer
+        if writer is not None and term.holds(0.0):
+            self.floor.capper.beat(self.desks, writer)
 
     def _refresh(self) -> None:
         """Take changed policies, plugs, classes and nodes up; jobs are looked at anew under them."""

@@ -20,6 +20,7 @@ import numpy as np
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.kubernetes.objects import count
+from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
@@ -38,6 +39,7 @@ from scheduler.adapters.kubernetes.runtime.health import (
     moves,
     told,
 )
+from scheduler.adapters.kubernetes.runtime.kinds import LEASES
 from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.logs import Teller
@@ -146,7 +148,8 @@ class Operator:
         guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
         cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
         watch = Timer(name="watch", when=Every(seconds=LOOK_S, at_once=True), job=self._watcher.tick)
-        self._timers = Timers((cycle, guard, watch), self._clock)
+        caps = Timer(name="caps", when=Every(seconds=BEAT_S), job=self.foreman.beat)
+        self._timers = Timers((cycle, guard, watch, caps), self._clock)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
         self._election = Election(
             KubeClient(self._connected(), RENEWAL),
@@ -272,6 +275,13 @@ class Operator:
         return Floor(
             stores=self._stores,
             hands=self._hands,
+            capper=Capper(
+                self._stores,
+                self._clock,
+                lambda key: self._client.get(LEASES, key[1], key[0]),
+                namespace=self.options.namespace,
+                identity=self.identity,
+            ),
             governing=Governing(self._stores, rooms),
             events=self._events,
             metrics=self.metrics,

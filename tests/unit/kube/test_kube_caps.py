@@ -9,7 +9,7 @@ import pytest
 from kube_world import CLASSES, job, node, pod, view
 from small_world import INSULATED
 
-from scheduler.adapters.kubernetes.caps import caps_in_force, node_power_writes, wanted_caps
+from scheduler.adapters.kubernetes.caps import caps_in_force, missing_powers, node_power_writes, wanted_caps
 from scheduler.adapters.kubernetes.marks import HeldBy, Marks
 from scheduler.adapters.kubernetes.writes import Effect, Verb, Write
 
@@ -42,6 +42,7 @@ def writes(*powers: dict[str, Any], nodes: tuple[dict[str, Any], ...] = (taking_
 def test_all_gpus_of_the_pod_are_capped() -> None:
     (write,) = writes(power("n0", gpu("GPU-1"), gpu("GPU-0"), gpu("GPU-2", "stranger"), gpu("GPU-3", None)))
     assert write.change == {
+        "metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n0", "uid": "node-n0"}]},
         "spec": {
             "planId": "7f3a",
             "generation": 4,
@@ -100,3 +101,13 @@ def test_a_cap_is_in_force_when_an_agent_says_so() -> None:
     assert caps_in_force([running], [capped]) == {JOB_ID: 400.0}
     assert caps_in_force([running], [power("n0", gpu(enforcedWatts=700.0, originalWatts=700.0))]) == {}
     assert caps_in_force([running], [power("n0", gpu())]) == {}
+
+
+def test_a_node_with_gpus_that_takes_part_gets_its_object_once() -> None:
+    bare = taking_part("cpu-only")
+    bare["status"]["allocatable"].pop("nvidia.com/gpu")
+    nodes = [taking_part("n1"), taking_part("n0"), node("closed"), bare]
+    (write,) = missing_powers(nodes, {"n1"})
+    spec = {"planId": "", "generation": 0, "leaseSeconds": 120.0, "gpus": []}
+    assert (write.name, write.change["spec"], write.effect) == ("n0", spec, Effect.CAP)
+    assert write.change["metadata"]["ownerReferences"][0]["uid"] == "node-n0"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from scheduler.adapters.clock import Clocks
-from scheduler.adapters.kubernetes.caps import caps_in_force, node_power_writes, wanted_caps
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, Surroundings
 from scheduler.adapters.kubernetes.marks import POOL
 from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text
@@ -19,7 +18,7 @@ from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj
-from scheduler.adapters.kubernetes.runtime.kinds import JOBS, NODE_POWERS, PODS, WORKLOADS
+from scheduler.adapters.kubernetes.runtime.kinds import JOBS, PODS, WORKLOADS
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
@@ -123,31 +122,6 @@ class Hands:
         if again_s is not None:
             self._queue.add(key, again_s)
         return True
-
-    def cap(self) -> int:
-        """Bring NodePower objects to the caps that are wanted now; returns how many were written."""
-        now_utc, sent = self._clock.now_utc(), 0
-        powers = self._stores.powers.all()
-        for desk in self._desks if powers else ():
-            writer = self._writer(desk)
-            if writer is None:
-                continue
-            seen = desk.reader.seen(now_utc)
-            views = tuple(seen.views.values())
-            in_force = caps_in_force(views, powers)
-            wanted = wanted_caps(views, desk.book.caps_w(now_utc, in_force), desk.governance.classes)
-            chapter = desk.book.chapter
-            writes = node_power_writes(
-                wanted,
-                self._stores.nodes.all(),
-                powers,
-                plan_id="" if chapter is None else chapter.plan_id,
-                lease_s=desk.governance.settings.lease_s,
-            )
-            for write in writes:
-                writer.apply(NODE_POWERS, write.change, write.name)
-                sent += 1
-        return sent
 
     def _look(self, key: JobKey) -> float | None:
         """One look; returns in how many seconds the next one is due, None for when something changes."""

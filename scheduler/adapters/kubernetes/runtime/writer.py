@@ -155,6 +155,15 @@ class Writer:
         """Create an object."""
         return self._write("create", kind, self._needed(kind, False), lambda: self._client.create(kind, body, namespace))
 
+    def replace(self, kind: Kind, body: Obj, name: str, namespace: str) -> Obj:
+        """Replace an object at the resourceVersion inside `body`, a Lease that is renewed.
+
+        Raises:
+            Conflict: when it has changed since.
+        """
+        needs = self._needed(kind, False)
+        return self._write("replace", kind, needs, lambda: self._client.replace(kind, body, name, namespace))
+
     def delete(self, kind: Kind, seen: Obj, *, lets_go: bool = False) -> Obj:
         """Delete an object if it still is the one that was `seen`."""
         self._applied.pop((kind, key_of(seen), ""), None)
