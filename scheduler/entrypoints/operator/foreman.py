@@ -15,7 +15,7 @@ from scheduler.adapters.kubernetes.operator.hands import Hands
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.events import EventRecorder
-from scheduler.adapters.kubernetes.runtime.fence import Term
+from scheduler.adapters.kubernetes.runtime.fence import Fenced, Term
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.logs import cycle as told_cycle
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
@@ -83,8 +83,10 @@ class Foreman:
     # Leadership.
 
     def begin(self, writer: Writer) -> None:
-        """Take over: read what is there, and look at every job."""
+        """Take over: read what is there, and look at every job; plan at once, since what was wanted before is forgotten."""
         self._writer, self._writers = writer, {}
+        for post in self._posts.values():
+            post.changed = True
         self.floor.metrics.set("leader", 1.0)
         self.floor.metrics.add("leader_changes_total", change="began")
         self.floor.governing.refresh(self.floor.clock.now_utc())
@@ -123,13 +125,16 @@ class Foreman:
     # The cycle.
 
     def cycle(self, term: Term) -> None:
-        """One cycle of every policy whose time has come."""
+        """One cycle of every policy whose time has come; a decision that outlives its term is dropped."""
         with self._cycling:
             self._refresh()
             for desk in self.desks:
                 if term.holds(0.0) and self._due(desk):
                     self._post(desk).changed = False
-                    self._cycle_of(desk)
+                    try:
+                        self._cycle_of(desk, term)
+                    except Fenced as error:
+                        self._tell.warning("decision dropped", policy=desk.governance.policy, why=error)
 
     def _due(self, desk: Desk) -> bool:
         """The timer ticks every quarter of an hour; a policy may want less. What it rests on has changed: at once."""
@@ -141,11 +146,11 @@ class Foreman:
             return True
         return overdue_s(watch, now_utc, settings) > 0.0 or (now_utc - watch.decided_utc).total_seconds() >= settings.cycle_s
 
-    def _cycle_of(self, desk: Desk) -> None:
+    def _cycle_of(self, desk: Desk, term: Term) -> None:
         """Observe, decide, put into force, publish, account, tell."""
         floor, post, rules = self.floor, self._post(desk), desk.governance
         began_s = floor.clock.monotonic_s()
-        carrier = Carrier(floor.decider, desk.book, floor.hands.wake)
+        carrier = Carrier(floor.decider, desk.book, floor.hands.wake, lambda: term.holds(0.0))
         ports = Ports(
             clock=floor.clock,
             observer=post.observer,

@@ -256,6 +256,8 @@ class Operator:
         self._term_writer = None
         self._watcher.end()
         self.foreman.end()
+        # What is being solved would be dropped, and keep the next term's first plan waiting.
+        self._decider.close()
 
     def _asked_anew(self, change: Change) -> None:
         """Somebody states something else in one of our kinds: the guard need not wait for its tick to see it."""

@@ -60,6 +60,24 @@ def test_failures_in_a_row_wait_longer_until_one_succeeds() -> None:
     assert work.take(100.0) is None
 
 
+def test_a_key_that_failed_waits_whatever_happens_to_it() -> None:
+    """Another client writes to it without pause: each of its writes asks for a look, and each look would lose again."""
+    work = agenda()
+    work.add("a", 0.0)
+    assert work.take(0.0) == "a"
+    work.add("a", 0.0)
+    assert work.fail("a", 0.0) == 1.0
+    work.done("a")
+    work.add("a", 0.5)
+    assert work.take(0.9) is None
+    assert work.next_due_s() == 1.0
+    assert work.take(1.0) == "a"
+    work.succeed("a")
+    work.done("a")
+    work.add("a", 1.0)
+    assert work.take(1.0) == "a"
+
+
 def test_jitter_only_shortens() -> None:
     backoff = Backoff(base_s=1.0, max_s=8.0, jitter_fraction=0.5)
     assert backoff.wait_s(3, lambda: 0.5) == 3.0  # 4 * (1 - 0.5 * 0.5)
@@ -72,6 +90,7 @@ STEPS = st.lists(
         st.tuples(st.just("add"), st.sampled_from("abc"), st.floats(0.0, 5.0)),
         st.tuples(st.just("take"), st.just(""), st.floats(0.0, 3.0)),
         st.tuples(st.just("done"), st.sampled_from("abc"), st.just(0.0)),
+        st.tuples(st.just("fail"), st.sampled_from("abc"), st.just(0.0)),
     ),
     max_size=60,
 )
@@ -79,13 +98,23 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_against_a_plain_model(steps: list[tuple[str, str, float]]) -> None:
-    """The model: a dict of due times and a set at work; what is due and not at work is given, the longest due first."""
+    """The model: a dict of due times and a set at work; what is due and not at work is given, the longest due first.
+
+    A key that failed is not due before its wait is over, until it succeeds.
+    """
     work, due, busy, now_s = agenda(), dict[str, float](), set[str](), 0.0
+    floor = dict[str, float]()
     for step, key, seconds in steps:
         if step == "add":
             work.add(key, now_s + seconds)
-            due[key] = min(due.get(key, float("inf")), now_s + seconds)
+            due[key] = min(due.get(key, float("inf")), max(now_s + seconds, floor.get(key, 0.0)))
         elif step == "done" and key in busy:
+            work.succeed(key)
+            floor.pop(key, None)
+            work.done(key)
+            busy.remove(key)
+        elif step == "fail" and key in busy:
+            due[key] = floor[key] = now_s + work.fail(key, now_s)
             work.done(key)
             busy.remove(key)
         elif step == "take":

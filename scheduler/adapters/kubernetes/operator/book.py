@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.core.acting.intents import Intent, intents_of
 from scheduler.domain.action import Action, Applied, Outcome
 from scheduler.domain.decision import Decision
@@ -104,9 +105,9 @@ class Carrier:
     each is an Event and a count, not an answer to the cycle, which would otherwise wait for a thousand writes.
     """
 
-    def __init__(self, decider: Decider, book: Book, wake: Wake) -> None:
-        """Decide with `decider`, put into `book`, look by `wake`."""
-        self._decider, self._book, self._wake = decider, book, wake
+    def __init__(self, decider: Decider, book: Book, wake: Wake, leads: Callable[[], bool]) -> None:
+        """Decide with `decider`, put into `book`, look by `wake`; `leads`: whether the term that asked goes on."""
+        self._decider, self._book, self._wake, self._leads = decider, book, wake, leads
         self._decision: Decision | None = None
 
     async def decide(self, site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None) -> Decision:
@@ -115,7 +116,13 @@ class Carrier:
         return self._decision
 
     async def apply(self, actions: Sequence[Action]) -> tuple[Outcome, ...]:
-        """Put the actions in force; each is accepted for its time."""
+        """Put the actions in force; each is accepted for its time.
+
+        Raises:
+            Fenced: when the term is over in which it was asked for: what was seen then binds nobody.
+        """
+        if not self._leads():
+            raise Fenced("the term in which it was asked for is over")
         decision = self._decision
         if decision is None or decision.actions != tuple(actions):
             raise RuntimeError("actions of another decision")

@@ -17,7 +17,8 @@ class Agenda(Generic[K]):
     """The rules, with time as an argument.
 
     A key is asked for at most once, at the earliest of the times named; a key that is being worked on waits until that is
-    done, however often it is asked for meanwhile.
+    done, however often it is asked for meanwhile. A key that failed is not looked at before its wait is over, whatever happens
+    to it meanwhile: an object that another client writes to without pause must not cost a write each time.
     """
 
     def __init__(self, backoff: Backoff, uniform: Uniform) -> None:
@@ -30,9 +31,11 @@ class Agenda(Generic[K]):
         self._asked = 0
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
+        self._not_before_s: dict[K, float] = {}
 
     def add(self, key: K, due_s: float) -> None:
-        """Ask for a look at `due_s`, or at the earlier time that was asked for before."""
+        """Ask for a look at `due_s`, or at the earlier time that was asked for before; after a failure not before its wait."""
+        due_s = max(due_s, self._not_before_s.get(key, due_s))
         if self._due_s.get(key, float("inf")) <= due_s:
             return
         self._due_s[key] = due_s
@@ -64,17 +67,21 @@ class Agenda(Generic[K]):
         """Count one more failure in a row and ask for another look; returns in how many seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
         wait_s = self._backoff.wait_s(self._failures[key], self._uniform)
+        self._not_before_s[key] = now_s + wait_s
+        # What was asked for meanwhile waits as long.
+        self._due_s.pop(key, None)
         self.add(key, now_s + wait_s)
         return wait_s
 
     def succeed(self, key: K) -> None:
         """Forget the failures of a key."""
         self._failures.pop(key, None)
+        self._not_before_s.pop(key, None)
 
     def drop(self, key: K) -> None:
         """Forget a key altogether: its object is gone."""
         self._due_s.pop(key, None)
-        self._failures.pop(key, None)
+        self.succeed(key)
 
     def count(self) -> int:
         """Number of keys that wait."""
