@@ -82,8 +82,8 @@ class Counter:
         if work is None:
             return None
         now_slot = grid.slot_of(now_utc)
-        job = plan_job(self.site, work, grid, self.settings, 0.0)
-        # For a plan a job is there from the next slot on; this one is there now, in the middle of a slot.
+        job = plan_job(self.site, work, grid, self.settings, 0.0, grid.start_utc)
+        # It came after the plan, and is there now, in the middle of a slot.
         job = replace(job, release_slot=min(job.release_slot, max(0, now_slot)))
         free = np.asarray([free_gpus.get(pool.pool_id, 0.0) for pool in self.site.pools])
         decided = admit(self.problem, self.plan.duals, job, now_slot=now_slot, free_gpus=free)

@@ -111,7 +111,7 @@ def _pool_work(
         told_s = declared_s(state, job_class)
         need_s = remaining_work_s(outlook.durations, job_class.name, told_s, state.work_done_s, settings.capacity_quantile)
         slots = max(1, int(np.ceil(need_s / grid.slot_s)))
-        first = release_slot(state, grid)
+        first = release_slot(state, grid, snapshot.observed_utc)
         start = 0 if state.phase is JobPhase.RUNNING else _first_fit(room - reserved - busy, state.job.gpus, slots, first)
         if start is None:
             continue

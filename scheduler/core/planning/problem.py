@@ -76,7 +76,7 @@ def build_problem(site: Site, snapshot: Snapshot, outlook: Outlook, settings: Se
     all_in = spot + adder + carbon
     heat_eur_per_kwh = heat_prices(site, snapshot, outlook)
     doubt = stop_doubt_eur_per_kw(all_in, settings)
-    jobs = tuple(plan_job(site, work, grid, settings, doubt) for work in flexible)
+    jobs = tuple(plan_job(site, work, grid, settings, doubt, snapshot.observed_utc) for work in flexible)
     limit_kw = float("inf") if site.site_limit_kw is None else site.site_limit_kw
     return PlanProblem(
         grid=grid,
@@ -120,8 +120,8 @@ def stop_doubt_eur_per_kw(all_in_eur_per_kwh: FloatArray, settings: Settings) ->
     return settings.stop_margin_fraction * PAUSE_H * float(high - low)
 
 
-def plan_job(site: Site, work: Work, grid: TimeGrid, settings: Settings, doubt_eur_per_kw: float) -> PlanJob:
-    """One flexible job as the plan sees it; `doubt_eur_per_kw` prices a stop by the draw it would move."""
+def plan_job(site: Site, work: Work, grid: TimeGrid, settings: Settings, doubt_eur_per_kw: float, now_utc: datetime) -> PlanJob:
+    """One flexible job as a plan of now sees it; `doubt_eur_per_kw` prices a stop by the draw it would move."""
     state, job_class, gpus = work.state, work.job_class, work.state.job.gpus
     due = deadline_utc(state, job_class)
     due_s = None if due is None else (due - grid.start_utc).total_seconds()
@@ -137,7 +137,7 @@ def plan_job(site: Site, work: Work, grid: TimeGrid, settings: Settings, doubt_e
         work_s=work.mean_s,
         tail_work_s=work.tail_s,
         points=work.points,
-        release_slot=0 if work.running else release_slot(state, grid),
+        release_slot=release_slot(state, grid, now_utc),
         latest_start_slot=None if work.running else (latest if settings.levers.shifting else -1),
         due_s=due_s,
         running_pool=work.pools[0] if work.running else None,

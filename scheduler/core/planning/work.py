@@ -48,10 +48,11 @@ class Work:
         return self.state.job.submit_utc <= now_utc
 
 
-def release_slot(state: JobState, grid: TimeGrid) -> int:
-    """First slot at whose start a job is there: 0 for a submitted one."""
+def release_slot(state: JobState, grid: TimeGrid, now_utc: datetime) -> int:
+    """First slot at whose start a job is there: 0 for one that is there now, though it came in the middle of that slot."""
     ahead_s = (state.job.submit_utc - grid.start_utc).total_seconds()
-    return max(0, -(-int(ahead_s) // grid.slot_s)) if state.phase is JobPhase.QUEUED else 0
+    there = state.job.submit_utc <= now_utc or state.phase is not JobPhase.QUEUED
+    return 0 if there else max(0, -(-int(ahead_s) // grid.slot_s))
 
 
 def class_of(site: Site, state: JobState) -> JobClass | None:

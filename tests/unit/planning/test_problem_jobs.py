@@ -152,8 +152,15 @@ def test_switched_off_levers_leave_no_choice() -> None:
 
 def test_a_job_announced_for_later_is_released_then() -> None:
     announced = queued("a", submitted_h=-2.1)
-    assert release_slot(announced, plan_grid(NOW, ACTING)) == 9  # 2.1 h = 8.4 slots
+    assert release_slot(announced, plan_grid(NOW, ACTING), NOW) == 9  # 2.1 h = 8.4 slots
     assert problem_of(announced).jobs[0].release_slot == 9
+
+
+def test_a_job_that_came_in_the_middle_of_the_slot_may_start_in_it() -> None:
+    came = queued("a", submitted_h=-0.1)  # six minutes after the slot began
+    grid = plan_grid(NOW, ACTING)
+    assert release_slot(came, grid, NOW + timedelta(minutes=5)) == 1
+    assert release_slot(came, grid, NOW + timedelta(minutes=6)) == 0
 
 
 def test_a_gang_larger_than_every_pool_has_no_work_in_the_plan() -> None:
