@@ -26,8 +26,8 @@ ALLOWED: Mapping[tuple[str, str, str], frozenset[str]] = {
 }
 OF_OTHERS = (JOBS, (KUEUE, "workloads"), (KUEUE, "admissionchecks"))
 LEVERS: Mapping[tuple[str, str], frozenset[str]] = {
-    JOBS: frozenset({"suspend", "template"}),
-    (KUEUE, "workloads"): frozenset({"active"}),
+    JOBS: frozenset({"suspend", "template", "podReplacementPolicy"}),
+    (KUEUE, "workloads"): frozenset({"active", "podSets"}),
 }
 
 
