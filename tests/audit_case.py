@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -37,7 +37,7 @@ HELD_BY, HELD_SINCE, HOLD_UNTIL = MARK + "held-by", MARK + "held-since", MARK + 
 HOLD_REASON, HOLD_TEXT, PLAN = MARK + "hold-reason", MARK + "hold-text", MARK + "plan"
 QUEUE, GATED_BY, GATE = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/admission-gated-by", MARK + "gate"
 GPU = "nvidia.com/gpu"
-MANAGER = "fieldManager=heat-dispatch"
+MANAGER = re.compile(r"(^|&)fieldManager=heat-dispatch(&|$)")
 PARTS = re.compile(r"([0-9.]+)([hms])")
 SIZES_S = {"h": 3600.0, "m": 60.0, "s": 1.0}
 UNCLAIMED_S = 600.0
@@ -59,6 +59,15 @@ def seconds(text: str | None) -> float | None:
     found = PARTS.findall(text or "")
     whole = bool(found) and "".join(number + unit for number, unit in found) == text
     return sum(float(number) * SIZES_S[unit] for number, unit in found) if whole else None
+
+
+# What an owner may write, and whether it says anything.
+READABLE: Mapping[str, Callable[[str], object]] = {
+    MARK + "deadline": instant,
+    MARK + "expected-duration": seconds,
+    MARK + "start": "planned".__eq__,
+    MARK + "allow-owned": "true".__eq__,
+}
 
 
 def born(obj: Object) -> datetime:
@@ -88,8 +97,10 @@ def down(obj: Object) -> bool:
 
 
 def held(obj: Object) -> bool:
-    """Whether a hold of ours is in force, by what stands on the object."""
-    return bool(obj) and down(obj) and (noted(obj).get(HELD_BY) in ("operator", "admission") or queued(obj))
+    """Whether a hold of ours is in force, or one that its owner left to us, by what stands on the object."""
+    given = noted(obj)
+    handed = given.get(MARK + "start") == "planned" and not given.get(HELD_BY) and not given.get(MARK + "released")
+    return bool(obj) and down(obj) and (given.get(HELD_BY) in ("operator", "admission") or queued(obj) or handed)
 
 
 def ended(obj: Object) -> bool:
@@ -217,11 +228,7 @@ class Case:
         if at(job_class, "spec", "flexibility") not in ("deferrable", "preemptible"):
             return "it has no class that may be held"
         given, owner = noted(job), controller(job)
-        bad = [
-            key
-            for key, readable in ((MARK + "deadline", instant), (MARK + "expected-duration", seconds))
-            if key in given and not readable(given[key])
-        ]
+        bad = [key for key, readable in READABLE.items() if key in given and not readable(given[key])]
         if bad:
             return f"{' and '.join(bad)} cannot be read"
         if owner and owner.get("kind") not in ("CronJob", "Job") and given.get(MARK + "allow-owned") != "true":
@@ -237,7 +244,7 @@ class Case:
 
     def others(self, change: Change) -> bool:
         """Whether a write was neither the operator's nor a person's `heat-dispatch release`."""
-        return change.event.user not in self.users and MANAGER not in change.event.query
+        return change.event.user not in self.users and not MANAGER.search(change.event.query)
 
     def took_over(self, uid: str) -> Change | None:
         """The write by which its owner made a native Job his own: created suspended, or `suspend` edited."""

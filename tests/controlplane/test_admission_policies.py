@@ -139,6 +139,17 @@ def test_what_its_user_or_another_controller_keeps_is_left_alone(cluster: DevClu
     assert held(asked(cluster, lab, owned))
 
 
+def test_what_its_owner_wrote_and_nobody_can_read_is_never_held(cluster: DevCluster, lab: str) -> None:
+    """Such a Job is insulated: the operator would let it go, and it need not wait for that."""
+    bad = {"deadline": "tomorrow", "expected-duration": "0s", "start": "soon", "allow-owned": "yes"}
+    good = {"deadline": "2030-01-15T06:00:00+01:00", "expected-duration": "1h30.5m", "allow-owned": "true", "other": "any"}
+    for notes, wanted in ((bad, False), (good, True)):
+        for key, value in notes.items():
+            given = plain(**{CLASS: "adm-later"})
+            given["metadata"]["annotations"] = {f"heatdispatch.io/{key}": value}
+            assert held(asked(cluster, lab, given)) == wanted, key
+
+
 def test_jobs_without_gpus_and_other_namespaces_are_left_alone(cluster: DevCluster, lab: str) -> None:
     small = plain(**{CLASS: "adm-later"})
     small["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
