@@ -124,6 +124,17 @@ SOURCES = (
 CLUSTER = (
     gauge("leader", "1 on the replica that acts. The sum over replicas must never be above 1."),
     counter("leader_changes_total", "Times this replica became leader or lost it.", "change"),
+    gauge(
+        "other_installation",
+        "1 while an operator of another installation (namespace) is in this cluster. One acts, the other only observes: "
+        "uninstall one. The log and the policies' condition OnlyOperator say which.",
+    ),
+    gauge(
+        "right_missing",
+        "1 for each right that the API server refuses to the operator now; what needs it does not happen, the rest goes on.",
+        "verb",
+        "resource",
+    ),
     counter("api_requests_total", "Requests to the API server by verb and status code (0: no answer).", "verb", "code"),
     histogram("api_request_duration_seconds", "Time of a request to the API server, watches aside.", REQUEST_S, "verb"),
     counter("api_writes_total", "Objects written, by kind and what was done.", "kind", "verb"),

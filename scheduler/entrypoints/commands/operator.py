@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from scheduler.adapters.kubernetes.runtime.connection import own_namespace
 from scheduler.adapters.kubernetes.runtime.logs import configure
 from scheduler.entrypoints.console import friendly
 from scheduler.entrypoints.operator.run import Operator, Options
+from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
 
 HELP = """Run the operator: watch Jobs, Nodes and our kinds, plan every cycle; hold, release, stop and cap as policies allow.
 
@@ -28,7 +30,12 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
         Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    namespace: Annotated[str, typer.Option(help="Namespace of the Lease: the operator's own.")] = "heat-dispatch",
+    namespace: Annotated[
+        str, typer.Option(help="The installation it belongs to [default: the pod's own namespace, else heat-dispatch].")
+    ] = "",
+    lease_namespace: Annotated[
+        str, typer.Option(help="Where the one Lease is by which all operators of a cluster agree who leads.")
+    ] = LEASE_NAMESPACE,
     identity: Annotated[str, typer.Option(help="Unique name of this replica [default: host and process].")] = "",
     series: Annotated[
         Path | None, typer.Option(metavar="FILE", help="series.csv with prices, weather and heat demand, read when it changes.")
@@ -53,7 +60,8 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     options = Options(
         kubeconfig=kubeconfig,
         context=context,
-        namespace=namespace,
+        namespace=namespace or own_namespace() or NAMESPACE,
+        lease_namespace=lease_namespace,
         identity=identity,
         series=series,
         ledger=ledger,

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.operator.book import Carrier
@@ -14,6 +14,7 @@ from scheduler.adapters.kubernetes.operator.capping import Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.runtime.conditions import Condition
 from scheduler.adapters.kubernetes.runtime.events import EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced, Term
 from scheduler.adapters.kubernetes.runtime.logs import Teller
@@ -35,6 +36,9 @@ from scheduler.ports import Decider, HeatPublisher, Ledger
 
 Recorder = Callable[[Desk, Plan | None, CycleRecord], None]
 
+# By so much the wall clock may differ from what the monotonic one says before a decision counts as made by another clock.
+CLOCK_SET = timedelta(seconds=5)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Floor:
@@ -54,14 +58,16 @@ class Floor:
     readings: Readings
     blind_s: Callable[[], float | None]
     record: Recorder | None = None
+    standing: Callable[[], tuple[Condition, ...]] = tuple
 
 
 @dataclass(slots=True, eq=False)
 class _Post:
-    """One policy's memory: what was decided, who observes for it."""
+    """One policy's memory: what was decided and when by the monotonic clock, who observes for it."""
 
     observer: ClusterObserver
     watch: Watch = field(default_factory=Watch)
+    decided_s: float = 0.0
     baseline_eur: Mapping[str, float] = field(default_factory=dict)
     changed: bool = False
 
@@ -107,9 +113,9 @@ class Foreman:
         """Policies at work."""
         return self.floor.governing.current.desks
 
-    def writer_of(self, desk: Desk) -> Writer | None:
+    def writer_of(self, desk: Desk | None) -> Writer | None:
         """What may write for a policy now: everything in Dispatch, only what lets go otherwise; None for a standby."""
-        writer, policy = self._writer, desk.governance.policy
+        writer, policy = self._writer, "" if desk is None else desk.governance.policy
         if writer is None:
             return None
         if policy not in self._writers:
@@ -137,14 +143,24 @@ class Foreman:
                         self._tell.warning("decision dropped", policy=desk.governance.policy, why=error)
 
     def _due(self, desk: Desk) -> bool:
-        """The timer ticks every quarter of an hour; a policy may want less. What it rests on has changed: at once."""
-        watch = self._post(desk).watch
-        if self._post(desk).changed:
+        """The timer ticks every quarter of an hour; a policy may want less. At once when what it rests on has changed.
+
+        A plan made by a clock that was set since speaks of other hours than those that come.
+        """
+        post, settings = self._post(desk), desk.governance.settings
+        watch, now_utc, aged_utc = post.watch, self.floor.clock.now_utc(), self._aged_utc(post)
+        if post.changed or watch.decided_utc is None or watch.step is not PlanStatus.FRESH:
             return True
-        settings, now_utc = desk.governance.settings, self.floor.clock.now_utc()
-        if watch.decided_utc is None or watch.step is not PlanStatus.FRESH:
+        if abs(now_utc - aged_utc) > CLOCK_SET or overdue_s(watch, now_utc, settings) > 0.0:
             return True
-        return overdue_s(watch, now_utc, settings) > 0.0 or (now_utc - watch.decided_utc).total_seconds() >= settings.cycle_s
+        return (now_utc - watch.decided_utc).total_seconds() >= settings.cycle_s
+
+    def _aged_utc(self, post: _Post) -> datetime:
+        """Now by the clock that the last decision was made by: how old that is, however the wall clock was set since."""
+        floor = self.floor
+        if post.watch.decided_utc is None:
+            return floor.clock.now_utc()
+        return post.watch.decided_utc + timedelta(seconds=floor.clock.monotonic_s() - post.decided_s)
 
     def _cycle_of(self, desk: Desk, term: Term) -> None:
         """Observe, decide, put into force, publish, account, tell."""
@@ -163,7 +179,7 @@ class Foreman:
         with told_cycle(f"{now_utc:%Y%m%dT%H%M%SZ}"):
             last = post.watch.warm
             record = asyncio.run(run_cycle(ports, rules.site, rules.settings, last))
-            post.watch = after_cycle(post.watch, record.decision)
+            post.watch, post.decided_s = after_cycle(post.watch, record.decision), began_s
             desk.letting_go = record.decision.plan.status is PlanStatus.LET_GO
             self._price_newcomers(desk, post, record)
             took_s = floor.clock.monotonic_s() - began_s
@@ -206,13 +222,14 @@ class Foreman:
             threading.Thread(target=self._changed_cycle, args=(term,), name="cycle-changed", daemon=True).start()
         now_utc = self.floor.clock.now_utc()
         for desk in self.desks:
-            self._watch_over(desk, now_utc)
+            self._watch_over(desk)
         if not term.holds(0.0):
             return
         writer = self._writer
         if writer is not None:
             self.floor.capper.cap(self.desks, writer)
-            self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc)
+            standing = self.floor.standing()
+            self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc, standing)
         self._telling.gauges(self.desks, now_utc)
 
     def beat(self, term: Term) -> None:
@@ -248,12 +265,13 @@ class Foreman:
         except Exception as error:  # the timer's cycle is another chance
             self._tell.error("cycle failed", fault=error)
 
-    def _watch_over(self, desk: Desk, now_utc: datetime) -> None:
-        """Let go when everything known grew too old; go on when it did not."""
-        watch = self._post(desk).watch
+    def _watch_over(self, desk: Desk) -> None:
+        """Let go when everything known grew too old; go on when it did not. A clock that is set makes nothing older."""
+        post = self._post(desk)
+        watch = post.watch
         if watch.last is None:
             return
-        step = guard_step(watch, now_utc, desk.governance.settings)
+        step = guard_step(watch, self._aged_utc(post), desk.governance.settings)
         letting_go = step is PlanStatus.LET_GO
         if letting_go and not desk.letting_go:
             self._tell.warning("letting go", policy=desk.governance.policy, last_decision=watch.decided_utc)

@@ -37,7 +37,6 @@ from scheduler.adapters.kubernetes.runtime.health import (
     caches_alive,
     caches_ready,
     moves,
-    told,
 )
 from scheduler.adapters.kubernetes.runtime.kinds import LEASES
 from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
@@ -45,6 +44,7 @@ from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
+from scheduler.adapters.kubernetes.runtime.rights import Rights
 from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
@@ -61,12 +61,12 @@ from scheduler.domain.time import Series
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
 from scheduler.entrypoints.operator.governing import Governing
 from scheduler.entrypoints.operator.rooms import Rooms
+from scheduler.entrypoints.operator.standing import LEASE, LEASE_NAMESPACE, NAMESPACE, Standing, neighbours_of
 from scheduler.entrypoints.operator.telling import Telling
 from scheduler.entrypoints.operator.watching import LOOK_S, Sight, Watcher
 from scheduler.loop.deciders import ChildDecider
 from scheduler.loop.runner import GUARD_S
 
-LEASE = "heat-dispatch-operator"
 TICK_S = 900.0
 POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
@@ -78,6 +78,7 @@ RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 class Options:
     """How one operator process runs.
 
+    namespace: the installation that it belongs to. lease_namespace: where all installations look for the one Lease.
     cycle_s: how often the timer asks whether a policy's cycle is due. ledger: database of the ledger and of the past.
     series: a series.csv with prices, weather and demand.
     record: folder for recorded cycles, of which the last `record_keep` stay.
@@ -85,7 +86,8 @@ class Options:
 
     kubeconfig: Path | None = None
     context: str | None = None
-    namespace: str = "heat-dispatch"
+    namespace: str = NAMESPACE
+    lease_namespace: str = LEASE_NAMESPACE
     identity: str = ""
     host: str = ""
     port: int = 8080
@@ -128,7 +130,8 @@ class Operator:
         self._tell = Teller("operator")
         self._stopping = threading.Event()
         self.metrics = Metrics()
-        self._client = KubeClient(self._connected())
+        self._rights = Rights(self._clock)
+        self._client = KubeClient(self._connected(), hear=self._rights.heard)
         self._stores = Stores()
         self._caches = Caches(
             Reflector(self._client, one, self._clock, self._chance.random, options=options.reflector)
@@ -139,7 +142,9 @@ class Operator:
         self._candidate = False
         self._events = EventRecorder(lambda: self._term_writer, self._clock, instance=self.identity)
         self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random)
-        self._hands = Hands(self._stores, self._queue, self._writer_of, self._events, self._clock, self.metrics)
+        self._hands = Hands(
+            self._stores, self._queue, lambda desk: self.foreman.writer_of(desk), self._events, self._clock, self.metrics
+        )
         self._sources = Chain("sources", self._file_sources())
         self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
         self._ledger, self._history = SqlLedger(options.ledger), SqlHistory(options.ledger, inline=True)
@@ -151,14 +156,22 @@ class Operator:
         caps = Timer(name="caps", when=Every(seconds=BEAT_S), job=self.foreman.beat)
         self._timers = Timers((cycle, guard, watch, caps), self._clock)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
+        leases = KubeClient(self._connected(), RENEWAL, hear=self._rights.heard)
         self._election = Election(
-            KubeClient(self._connected(), RENEWAL),
+            leases,
             self._clock,
             self._chance.random,
-            lease=(options.namespace, LEASE),
-            contest=Contest(self.identity, options.lease),
+            lease=(options.lease_namespace, LEASE),
+            contest=Contest(self.identity, options.lease, options.namespace),
             on_started=self._began,
             on_stopped=self._ended,
+        )
+        self._standing = Standing(
+            rights=self._rights,
+            neighbours=neighbours_of(leases, self._clock, options.lease_namespace, options.namespace),
+            election=self._election,
+            leads=lambda: self._term_writer is not None,
+            metrics=self.metrics,
         )
         for store in (*self._stores.policy, self._stores.checks):
             store.subscribe(self._asked_anew)
@@ -225,6 +238,7 @@ class Operator:
             gc.freeze()
             self._candidate = True
             self._election.start()
+            self._spawn("neighbours", lambda: self._standing.look_around(self._wait))
 
     def _spawn(self, name: str, work: object) -> None:
         """Run something in a thread of its own."""
@@ -265,10 +279,6 @@ class Operator:
         if len(seen) == 1 or seen[0] != seen[1]:
             self._timers.soon("guard")
 
-    def _writer_of(self, desk: Desk) -> Writer | None:
-        """What may write for a policy."""
-        return self.foreman.writer_of(desk)
-
     # Parts.
 
     def _floor(self) -> Floor:
@@ -295,6 +305,7 @@ class Operator:
             readings=self._sources.readings,
             blind_s=self._blind_s,
             record=None if self.options.record is None else self._record,
+            standing=lambda: self._standing.conditions(),
         )
 
     def _sight(self) -> Sight:
@@ -360,7 +371,7 @@ class Operator:
         limits = HealthLimits()
         return HealthServer(
             alive=[caches_alive(self._caches, limits), moves("election", self._election_age_s, limits.election_s)],
-            ready=[caches_ready(self._caches, limits), told("role", self._role)],
+            ready=[caches_ready(self._caches, limits), self._standing.told],
             pages={"/metrics": self._metrics_page},
             host=self.options.host,
             port=self.options.port,
@@ -370,10 +381,6 @@ class Operator:
         """Since when the election has not moved; it begins when the caches are warm."""
         return self._election.age_of_last_turn_s() if self._candidate else 0.0
 
-    def _role(self) -> str:
-        """Whether this replica leads, else who does."""
-        return "leader" if self._term_writer is not None else f"standby, {self._election.leader or 'nobody'} leads"
-
     def _metrics_page(self) -> tuple[str, bytes]:
         """Everything for Prometheus."""
         for age in self._caches.ages():
@@ -381,6 +388,7 @@ class Operator:
                 "store_last_event_timestamp_seconds", self._clock.now_utc().timestamp() - age.event_s, kind=age.name
             )
         self.metrics.set("queue_depth", float(self._queue.count()))
+        self._standing.gauges()
         text, kind = self.metrics.exposition()
         return kind, text
 

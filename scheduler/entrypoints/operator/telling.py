@@ -14,10 +14,11 @@ from scheduler.adapters.kubernetes.operator.view import elsewhere
 from scheduler.adapters.kubernetes.plan_object import plan_status
 from scheduler.adapters.kubernetes.runtime import kinds
 from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, holds, merged
-from scheduler.adapters.kubernetes.runtime.errors import ApiError
+from scheduler.adapters.kubernetes.runtime.errors import ApiError, NotFound
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
-from scheduler.adapters.kubernetes.runtime.logs import Teller
-from scheduler.adapters.kubernetes.runtime.writer import Writer
+from scheduler.adapters.kubernetes.runtime.fence import Fenced
+from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
+from scheduler.adapters.kubernetes.runtime.writer import Congested, OutOfReach, Writer
 from scheduler.adapters.kubernetes.stale import end_utc
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
@@ -42,6 +43,7 @@ class Telling:
         """Tell by these."""
         self._stores, self._events, self._metrics = stores, events, metrics
         self._tell = Teller("operator.cycle")
+        self._plans, self._statuses = Episode(self._tell, "writing plans"), Episode(self._tell, "writing statuses")
 
     def cycle(self, desk: Desk, record: CycleRecord, took_s: float, views: Mapping[str, JobView]) -> None:
         """One cycle: a line, numbers, advice in Advise, and what owners of insulated jobs could mend."""
@@ -102,27 +104,54 @@ class Telling:
             status = plan_status(decision, desk.governance.settings, baseline_eur)
             status["conditions"] = list(merged(seen or NOTHING, (current,), decision.at_utc))
             writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "status": status}, policy, "status", seen)
+        except (Fenced, OutOfReach):
+            return
         except HeatDispatchError as error:
-            self._tell.warning("plan not written", policy=policy, why=error)
+            self._plans.failed(error, policy=policy)
+        else:
+            self._plans.worked(policy=policy)
 
-    def statuses(self, governed: Governed, watches: Mapping[str, Watch], writer: Writer, now_utc: datetime) -> None:
-        """Conditions on every object of ours, and on AdmissionChecks that we answer, written when they change."""
-        self._checks(writer, now_utc)
+    def statuses(
+        self,
+        governed: Governed,
+        watches: Mapping[str, Watch],
+        writer: Writer,
+        now_utc: datetime,
+        standing: Sequence[Condition] = (),
+    ) -> None:
+        """Conditions on every object of ours, and on AdmissionChecks that we answer, written when they change.
+
+        `standing`: those of the operator itself, for every policy.
+        """
+        failed = self._checks(writer, now_utc)
         for obj in self._stores.own_objects():
             kind, name = str(obj.get("kind")), name_of(obj)
             conditions = governed.conditions.get(f"{kind}/{name}")
             if conditions is None:
                 continue
-            status = status_of(obj, conditions, now_utc)
-            if kind == kinds.POLICIES.kind:
+            of_policy = kind == kinds.POLICIES.kind
+            status = status_of(obj, (*conditions, *standing) if of_policy else conditions, now_utc)
+            if of_policy:
                 status |= self._policy_status(name, governed, watches)
             try:
                 writer.apply(_kind(kind), {"metadata": {"name": name}, "status": status}, name, "status", obj)
-            except ApiError as error:
-                self._tell.warning("status not written", object=f"{kind}/{name}", why=error)
+            except (Fenced, OutOfReach):
+                return
+            except NotFound:
+                # It was deleted a moment ago.
+                continue
+            except (ApiError, Congested) as error:
+                failed = True
+                self._statuses.failed(error, object=f"{kind}/{name}")
+        if not failed:
+            self._statuses.worked()
 
-    def _checks(self, writer: Writer, now_utc: datetime) -> None:
-        """Our AdmissionChecks are active whatever becomes of the plan: a queue whose check is not admits nobody at all."""
+    def _checks(self, writer: Writer, now_utc: datetime) -> bool:
+        """Our AdmissionChecks are active whatever becomes of the plan: a queue whose check is not admits nobody at all.
+
+        Returns whether one could not be written.
+        """
+        failed = False
         for check in our_checks(self._stores.checks.all()):
             seen = self._stores.checks.get(check)
             if seen is None or holds(seen, ACTIVE):
@@ -131,8 +160,12 @@ class Telling:
             status = {"conditions": list(merged(seen, (told,), now_utc))}
             try:
                 writer.apply_part(kinds.ADMISSION_CHECKS, seen, {"status": status}, subresource="status", lets_go=True)
-            except HeatDispatchError as error:
-                self._tell.warning("status not written", object=f"AdmissionCheck/{check}", why=error)
+            except (Fenced, OutOfReach):
+                return True
+            except (ApiError, Congested) as error:
+                failed = True
+                self._statuses.failed(error, object=f"AdmissionCheck/{check}")
+        return failed
 
     def gauges(self, desks: Sequence[Desk], now_utc: datetime) -> None:
         """Jobs by what is done with them, and how far the longest hold has come."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from scheduler.adapters.clock import Clocks
+from scheduler.adapters.kubernetes.actions import let_go
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, Surroundings
 from scheduler.adapters.kubernetes.marks import POOL
-from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text
+from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text, uid_of
 from scheduler.adapters.kubernetes.operator.reconcile import SENT, Desk, Look, look, send
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import NO_POOL
@@ -23,7 +24,8 @@ from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
-from scheduler.adapters.kubernetes.writes import Effect
+from scheduler.adapters.kubernetes.stale import views
+from scheduler.adapters.kubernetes.writes import Effect, Write
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.errors import HeatDispatchError, Retryable
 
@@ -35,7 +37,9 @@ AROUND_S = 2.0
 # A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
 REFUSED_S = 300.0
 
-WriterOf = Callable[[Desk], Writer | None]
+WriterOf = Callable[[Desk | None], Writer | None]
+"""What may write for a policy, or where there is none; None for a standby."""
+UNGOVERNED = "no DispatchPolicy is at work"
 
 
 class Hands:
@@ -128,7 +132,7 @@ class Hands:
         now_utc = self._clock.now_utc()
         found = self._place(key, now_utc)
         if found is None:
-            return None
+            return None if self._desks else self._let_go(key, now_utc)
         desk, view = found
         done = look(view, desk, now_utc)
         if done.drop is not None:
@@ -139,6 +143,26 @@ class Hands:
                 return None
             self._send(done, desk, view, writer)
         return None if done.again_utc is None else max(0.0, (done.again_utc - now_utc).total_seconds())
+
+    def _let_go(self, key: JobKey, now_utc: datetime) -> float | None:
+        """End a hold where no policy is left that would: its policy, or what that needs, was deleted or is refused."""
+        writer, of_job = self._writer(None), key[0] == JOBS.plural
+        obj = (self._stores.jobs if of_job else self._stores.workloads).get(key[2], key[1])
+        if writer is None or obj is None:
+            return None
+        jobs, workload = ((obj,), self._stores.workload_of(uid_of(obj))) if of_job else ((), obj)
+        for view in views(jobs, (workload,) if workload else (), now_utc):
+            write = let_go(view, UNGOVERNED, now_utc) if view.held else None
+            if write is not None:
+                send(write, writer)
+                self._metrics.add("actions_total", policy="", action=write.effect.value, outcome="done")
+                self._told(view, write, "")
+        return None
+
+    def _told(self, view: JobView, write: Write, policy: str) -> None:
+        """Say what was done, in the log and on the job."""
+        self._tell.info(write.reason.lower(), job=f"{write.namespace}/{write.name}", policy=policy, why=write.text)
+        self._events.say(view.job or view.workload, write.reason, write.text)
 
     def _send(self, done: Look, desk: Desk, view: JobView, writer: Writer) -> None:
         """Write, say so in an Event, count."""
@@ -153,11 +177,7 @@ class Hands:
         if done.write.effect is Effect.RELEASE and view.lever is Lever.SUSPEND:
             pool_id = done.write.annotations.get(POOL) or view.marks.pool_id
             desk.placed(view, pool_id if isinstance(pool_id, str) else None)
-        self._tell.info(
-            done.write.reason.lower(), job=f"{done.write.namespace}/{done.write.name}", policy=policy, why=done.write.text
-        )
-        about = view.job or view.workload
-        self._events.say(about, done.write.reason, done.write.text)
+        self._told(view, done.write, policy)
 
     def _place(self, key: JobKey, now_utc: datetime) -> tuple[Desk, JobView] | None:
         """The policy that a job belongs to, and the job as that policy sees it.

@@ -68,21 +68,33 @@ class Selection:
 
 ALL = Selection()
 
+Hear = Callable[[str, str, str, ApiError | None], None]
+"""Takes method, path and query of a request, and the error that the API server answered; None when it did what was asked."""
+
 
 class KubeClient:
     """The API server as a few verbs on dicts. Thread-safe: a connection pool underneath, no state of its own."""
 
     def __init__(
-        self, connection: Connection, timeouts: Timeouts | None = None, last_word: Callable[[], None] | None = None
+        self,
+        connection: Connection,
+        timeouts: Timeouts | None = None,
+        last_word: Callable[[], None] | None = None,
+        *,
+        hear: Hear | None = None,
     ) -> None:
-        """Speak over `connection`; `last_word` is asked in the moment before a write's body is sent, and may raise."""
+        """Speak over `connection`; `last_word` is asked in the moment before a write's body is sent, and may raise.
+
+        `hear` is told of every answer, and must not raise.
+        """
         self._connection = connection
         self.timeouts = timeouts or Timeouts()
         self._last_word = last_word
+        self._hear = hear
 
     def guarded(self, last_word: Callable[[], None]) -> KubeClient:
         """The same client, whose writes ask this last."""
-        return KubeClient(self._connection, self.timeouts, last_word)
+        return KubeClient(self._connection, self.timeouts, last_word, hear=self._hear)
 
     # Reading.
 
@@ -244,9 +256,14 @@ class KubeClient:
         url = f"{path}?{urlencode(query)}" if query else path
         sent = None if body is None else Body(body, content_type, self._last_word)
         response = self._connection.send(method, url, (self.timeouts.connect_s, read_s), sent)
+        error = None
         if response.status >= HTTP_BAD_REQUEST:
             data = _read(response, f"{method} {path}")
-            raise from_response(response.status, data, f"{method} {path}", response.headers.get("Retry-After"))
+            error = from_response(response.status, data, f"{method} {path}", response.headers.get("Retry-After"))
+        if self._hear is not None:
+            self._hear(method, path, url.partition("?")[2], error)
+        if error is not None:
+            raise error
         return response
 
 

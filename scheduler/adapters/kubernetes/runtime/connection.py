@@ -26,6 +26,7 @@ POOL_SIZE = 32
 # The client library is not annotated; what we use of it gets its types here.
 Loader = Callable[..., None]
 Send = Callable[..., Any]
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 IN_CLUSTER_MARK = "KUBERNETES_SERVICE_HOST"
 
 
@@ -90,6 +91,14 @@ def configuration(kubeconfig: Path | None = None, context: str | None = None) ->
             str(error), where=where, expected="a kubeconfig, or to run in a pod with a service account"
         ) from error
     return found
+
+
+def own_namespace(file: Path = NAMESPACE_FILE) -> str:
+    """Namespace of the pod that we run in; empty outside of one."""
+    try:
+        return file.read_text("utf-8").strip()
+    except OSError:
+        return ""
 
 
 class Body:

@@ -17,6 +17,9 @@ from scheduler.adapters.kubernetes.runtime.kinds import LEASES
 from scheduler.adapters.kubernetes.runtime.lease import Bid, Contest, LeaseRecord
 from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 
+INSTALLATION = "heatdispatch.io/installation"
+"""Annotation of the Lease: the namespace of the operator that it serves."""
+
 OnStarted = Callable[[Term], None]
 OnStopped = Callable[[Term], None]
 
@@ -35,6 +38,7 @@ def record_of(lease: Obj) -> LeaseRecord:
         holder=str(spec.get("holderIdentity") or ""),
         lease_s=float(lease_s) if isinstance(lease_s, int) and lease_s > 0 else None,
         transitions=transitions if isinstance(transitions, int) else 0,
+        installation=str(((lease.get("metadata") or {}).get("annotations") or {}).get(INSTALLATION) or ""),
     )
 
 
@@ -84,6 +88,11 @@ class Election:
     def leader(self) -> str:
         """Who led when the Lease was last seen."""
         return self._contest.holder
+
+    @property
+    def stranger(self) -> str:
+        """The other installation that leads, as the Lease was last seen; empty when there is none."""
+        return self._contest.stranger
 
     def age_of_last_turn_s(self) -> float:
         """Seconds since this thread last did anything: whether it lives."""
@@ -176,6 +185,8 @@ class Election:
         old = (self._seen or {}).get("spec") or {}
         metadata = dict((self._seen or {}).get("metadata") or {"name": self._name, "namespace": self._namespace})
         metadata.pop("managedFields", None)
+        if self._contest.installation:
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), INSTALLATION: self._contest.installation}
         if bid.version:
             metadata["resourceVersion"] = bid.version
         spec = {

@@ -18,6 +18,8 @@ HTTP_GONE = 410
 HTTP_UNPROCESSABLE = 422
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_SERVER_ERROR = 500
+# The cause that a 403 carries when nothing new is taken into a namespace that is being deleted: no right is missing.
+NAMESPACE_GOES = "NamespaceTerminating"
 # What the API server itself suggests with its 429; also the wait after any refusal that names none.
 DEFAULT_RETRY_AFTER_S = 1.0
 
@@ -52,7 +54,7 @@ class ApiError(HeatDispatchError):
 
 
 class NotFound(ApiError, Permanent):
-    """404: the object, its namespace or its kind is not there (now)."""
+    """404: the object, its namespace or its kind is not there (now), or its namespace is about to go."""
 
 
 class Invalid(ApiError, Permanent):
@@ -108,6 +110,8 @@ def from_status(status: Mapping[str, Any], code: int, asked: str, after_s: float
         for cause in details.get("causes") or ()
     )
     kind = AlreadyExists if reason == "AlreadyExists" else _BY_STATUS.get(code, Unreachable if _broken(code) else Invalid)
+    if kind is Forbidden and any(cause.get("reason") == NAMESPACE_GOES for cause in details.get("causes") or ()):
+        kind = NotFound
     wait_s = after_s if after_s is not None else _seconds(details.get("retryAfterSeconds"))
     text = f"{asked}: {code} {reason}: {status.get('message') or 'no message'}"
     return kind(text, status=code, reason=reason, causes=causes, after_s=wait_s)

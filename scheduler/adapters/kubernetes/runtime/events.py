@@ -160,6 +160,11 @@ class EventRecorder:
     def _failed(self, key: EventKey, thread: _Thread, error: Exception) -> None:
         if not isinstance(error, HeatDispatchError):
             self._tell.error("event fault", fault=error)
+        if isinstance(error, NotFound):
+            # Its namespace is about to go, and what it is about with it: nobody is left to tell.
+            self._tell.debug("event not sent", why=error)
+            self.dropped += 1
+            return
         failures = self._episode.failed(error)
         with self._lock:
             if isinstance(error, Retryable) and thread.tries < self._options.tries:

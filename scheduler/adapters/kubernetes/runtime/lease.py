@@ -8,6 +8,10 @@ differ in speed by less than `drift_fraction`. Wall clocks play no part, only ho
 Every write carries the resourceVersion that was seen, so of two who reach for a free lease the API server lets one have it,
 and a renewal that was stuck in the network cannot undo a take-over.
 
+There is one Lease in a cluster. It also says which installation (namespace) it serves, and replicas of another one stand by for
+`foreign_s` instead of its length: two operators installed by mistake must not take turns, and when the first one is uninstalled
+the second goes on. They only ever wait longer, so nothing of the above changes.
+
 A Lease that is not there is made *without a holder* and taken when it has stood still for its length: it may have been
 deleted under a leader who still relies on it, and "not there" has no version that would tell a second deletion.
 """
@@ -24,6 +28,7 @@ RELEASED_S = 1
 class LeaseTimes:
     """How long things take; the defaults bridge an API server's restart (4 s) and hand over in 12 to 16 s after a kill.
 
+    `foreign_s`: how long another installation's Lease must have stood still, longer than any restart or upgrade of it takes.
     `drift_fraction` 0.02 covers two clocks each running 1 % wrong, in opposite directions.
     """
 
@@ -33,6 +38,7 @@ class LeaseTimes:
     renew_deadline_s: float = 8.0
     drift_fraction: float = 0.02
     jitter_fraction: float = 0.2
+    foreign_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Refuse times under which a leader could outlive its lease."""
@@ -49,12 +55,13 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """What the Lease object says; `lease_s` None when it says nothing usable."""
+    """What the Lease object says; `lease_s` None when it says nothing usable, `installation` empty when it names none."""
 
     version: str
     holder: str = ""
     lease_s: float | None = None
     transitions: int = 0
+    installation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +78,14 @@ class Bid:
 class Contest:
     """One candidate's view. Told what it saw and what became of its bids; says what to bid and how long it may rely on it."""
 
-    def __init__(self, identity: str, times: LeaseTimes) -> None:
-        """`identity` names this process; should two have one name, only what a process wrote itself counts as its own."""
+    def __init__(self, identity: str, times: LeaseTimes, installation: str = "") -> None:
+        """`identity` names this process; should two have one name, only what a process wrote itself counts as its own.
+
+        `installation` is what replicas that may replace each other at once have in common: their namespace.
+        """
         self.identity = identity
         self.times = times
+        self.installation = installation
         self.leading = False
         self.valid_until_s = 0.0
         self._renewed_s = 0.0
@@ -86,6 +97,12 @@ class Contest:
     def holder(self) -> str:
         """Who held the lease when it was last seen; empty for nobody."""
         return self._seen.holder if self._seen is not None else ""
+
+    @property
+    def stranger(self) -> str:
+        """The other installation whose Lease this is; empty when it is ours, nobody's or not known."""
+        found = self._seen.installation if self._seen is not None else ""
+        return "" if found == self.installation else found
 
     def saw(self, record: LeaseRecord | None, now_s: float) -> None:
         """Take note of the Lease as just read; None when there is none. `now_s` is a time after the answer came."""
@@ -111,14 +128,21 @@ class Contest:
         """When the lease as last seen may be taken; never while it was not seen."""
         if self._seen_since_s is None or self._seen is None:
             return float("inf")
-        return self._seen_since_s + (self.times.lease_s if self._seen.lease_s is None else self._seen.lease_s)
+        length_s = self.times.lease_s if self._seen.lease_s is None else self._seen.lease_s
+        return self._seen_since_s + (max(length_s, self.times.foreign_s) if self.stranger else length_s)
 
     def accepted(self, bid: Bid, version: str, sent_s: float, now_s: float) -> bool:
         """The API server took a bid that was sent at `sent_s`; returns whether it leaves us leading now.
 
         An answer that came after the lease's end is no leadership: others may already be reaching for it.
         """
-        self._seen = LeaseRecord(version=version, holder=bid.holder, lease_s=bid.lease_s, transitions=bid.transitions)
+        self._seen = LeaseRecord(
+            version=version,
+            holder=bid.holder,
+            lease_s=bid.lease_s,
+            transitions=bid.transitions,
+            installation=self.installation,
+        )
         self._seen_since_s = now_s
         if bid.holder != self.identity:
             self.end()

@@ -94,6 +94,7 @@ class Writer:
         self._reach = reach
         self._patience = patience or Patience()
         self._applied: dict[tuple[Kind, Key, str], Obj] = {}
+        self._refused: set[tuple[str, Kind]] = set()
 
     @property
     def reach(self) -> Reach:
@@ -103,7 +104,7 @@ class Writer:
     def within(self, reach: Callable[[], Reach]) -> Writer:
         """The same door for another policy: what that policy's mode allows, and no more than this writer's.
 
-        What was applied is remembered together.
+        What was applied and refused is remembered together.
         """
         narrower = Writer(
             self._client,
@@ -114,7 +115,7 @@ class Writer:
             counts=self.counts,
             patience=self._patience,
         )
-        narrower._applied = self._applied
+        narrower._applied, narrower._refused = self._applied, self._refused
         return narrower
 
     def apply(self, kind: Kind, body: Obj, name: str, subresource: str = "", seen: Obj | None = None) -> Obj | None:
@@ -188,8 +189,11 @@ class Writer:
         return Reach.LETTING_GO if lets_go else Reach.FULL
 
     def _write(self, verb: str, kind: Kind, needs: Reach, send: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Send, and meet 429 and a passing 403 with patience; asks reach and fence anew before every try."""
-        forbidden_waits_s = list(self._patience.forbidden_waits_s)
+        """Send, and meet 429 and a passing 403 with patience; asks reach and fence anew before every try.
+
+        A 403 that did not pass is met with none until such a write is done again: others must not wait behind it.
+        """
+        forbidden_waits_s = [] if (verb, kind) in self._refused else list(self._patience.forbidden_waits_s)
         too_many_left = self._patience.too_many_tries
         while True:
             if self._reach() < needs:
@@ -199,14 +203,18 @@ class Writer:
                 self.counts.count(verb, kind, "congested")
                 raise Congested(f"{verb} of a {kind.kind}: no turn within {self._patience.turn_s:g} s")
             try:
-                return self._once(verb, kind, send)
+                answer = self._once(verb, kind, send)
             except TooManyRequests as error:
                 too_many_left -= 1
                 if too_many_left <= 0 or error.after_s > self._patience.longest_retry_after_s:
                     raise
             except Forbidden:
                 if not forbidden_waits_s or self._sleep(forbidden_waits_s.pop(0)):
+                    self._refused.add((verb, kind))
                     raise
+            else:
+                self._refused.discard((verb, kind))
+                return answer
 
     def _once(self, verb: str, kind: Kind, send: Callable[[], Any]) -> dict[str, Any]:
         outcome = "fault"
