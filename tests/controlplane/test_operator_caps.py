@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from agent_peer import AgentPeer, slot, telemetry
 from kube_objects import HEAT, running_pods
 from operated import HOME, LAB, OPERATOR, Operated, operated
 
@@ -40,9 +41,17 @@ def world(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         cluster.add_nodes(2, 8, {"heatdispatch.io/plug": "loop", "heatdispatch.io/caps": "enabled"})
         with operated(cluster, folder / "operator") as found:
             cluster.admin.apply(f"{HEAT}/workloadclasses/modest", MODEST)
-            found.replica()
-            cluster.wait("a first plan", lambda: found.plan().get("planId"), 60.0)
-            yield found
+            with AgentPeer(said(NODE, 100.0)) as one, AgentPeer(said(OTHER_NODE, 400.0)) as other:
+                found.replica("--agent", f"{NODE}={one.url}", "--agent", f"{OTHER_NODE}={other.url}")
+                cluster.wait("a first plan", lambda: found.plan().get("planId"), 60.0)
+                yield found
+
+
+def said(node: str, draw_w: float) -> Object:
+    """What the agent of a node with eight GPUs that draw alike tells over HTTP."""
+    gpus = [{"uuid": f"GPU-{number}", "podUid": ""} for number in range(8)]
+    slots = [slot(1, {gpu["uuid"]: draw_w * 10.0 for gpu in gpus})]
+    return telemetry(node, *gpus, slots=slots)
 
 
 def power(world: Operated, node: str = NODE) -> Object:
@@ -83,6 +92,13 @@ def moves(world: Operated) -> bool:
         return bool(world.cluster.wait("a beat", lambda: beat(world) != before, 22.0))
     except NotReady:
         return False
+
+
+def test_power_is_what_the_agents_measure(world: Operated) -> None:
+    # 8 GPUs at 100 W and 8 at 400 W.
+    line = 'heatdispatch_gpu_power_watts{pool="loop"} 4000.0'
+    world.cluster.wait("measured power", lambda: line in world.replicas[0].page("/metrics"), 90.0)
+    assert 'heatdispatch_agents{state="answering"} 2.0' in world.replicas[0].page("/metrics")
 
 
 def test_each_node_that_takes_part_has_an_object_without_a_cap(world: Operated) -> None:

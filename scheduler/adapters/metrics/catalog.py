@@ -118,6 +118,7 @@ HEAT = (
 
 SOURCES = (
     gauge("source_age_seconds", "Age of the newest reading of a source.", "source"),
+    gauge("agents", "Node agents that measure power (answering), and those not heard for three minutes (silent).", "state"),
     gauge("source_usable", "1 while a source is young enough to plan with, 0 when its fallback or nothing is used.", "source"),
 )
 

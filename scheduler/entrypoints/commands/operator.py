@@ -9,7 +9,11 @@ import typer
 
 from scheduler.adapters.kubernetes.runtime.connection import own_namespace
 from scheduler.adapters.kubernetes.runtime.logs import configure
+from scheduler.adapters.telemetry.agents import Trust
 from scheduler.entrypoints.console import friendly
+from scheduler.entrypoints.operator.agents import NAMESPACE as AGENTS_NAMESPACE
+from scheduler.entrypoints.operator.agents import PORT as AGENTS_PORT
+from scheduler.entrypoints.operator.agents import AgentOptions, named_targets
 from scheduler.entrypoints.operator.run import Operator, Options
 from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
 
@@ -47,6 +51,22 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
     ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE=URL", help="A node agent that is no pod; may be given more than once [default: their pods]."
+        ),
+    ] = None,
+    agents_namespace: Annotated[
+        str, typer.Option(help="Only pods of this namespace are believed to be node agents.")
+    ] = AGENTS_NAMESPACE,
+    agents_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the agents' telemetry.")] = AGENTS_PORT,
+    agents_token: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the bearer token for the agents, read anew every minute.")
+    ] = None,
+    agents_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CA certificates of the agents; with it they are asked by https.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address of probes and metrics [default: every one].")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of probes and metrics; 0 takes a free one.")] = 8080,
     writes_per_s: Annotated[float, typer.Option(min=0.1, help="Writes to the API server per second, at most.")] = 20.0,
@@ -66,6 +86,13 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
         series=series,
         ledger=ledger,
         record=record,
+        agents=AgentOptions(
+            namespace=agents_namespace,
+            port=agents_port,
+            secure=agents_ca is not None,
+            trust=Trust(token_file=agents_token, ca_file=agents_ca),
+            named=named_targets(agent or ()),
+        ),
         host=host,
         port=port,
         writes_per_s=writes_per_s,

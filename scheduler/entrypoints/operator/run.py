@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,6 @@ from scheduler.adapters.kubernetes.objects import count
 from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
-from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.caches import Caches
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
@@ -50,16 +49,15 @@ from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.ledger.sql import SqlLedger
 from scheduler.adapters.metrics.registry import Metrics
-from scheduler.adapters.record.store import stored, write_cycle
 from scheduler.adapters.sources.chain import Chain
-from scheduler.adapters.sources.file import FileSource, by_quantity
-from scheduler.config.series import read_series
-from scheduler.domain.decision import CycleRecord, PlantSetpoint
+from scheduler.adapters.sources.file import FileSource
+from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.observed import SourceReading
-from scheduler.domain.plan import Offer, Plan
-from scheduler.domain.time import Series
+from scheduler.domain.plan import Offer
+from scheduler.entrypoints.operator.agents import AgentOptions, agents_of
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
 from scheduler.entrypoints.operator.governing import Governing
+from scheduler.entrypoints.operator.keeping import parse_series, recorder
 from scheduler.entrypoints.operator.rooms import Rooms
 from scheduler.entrypoints.operator.standing import LEASE, LEASE_NAMESPACE, NAMESPACE, Standing, neighbours_of
 from scheduler.entrypoints.operator.telling import Telling
@@ -81,7 +79,7 @@ class Options:
     namespace: the installation that it belongs to. lease_namespace: where all installations look for the one Lease.
     cycle_s: how often the timer asks whether a policy's cycle is due. ledger: database of the ledger and of the past.
     series: a series.csv with prices, weather and demand.
-    record: folder for recorded cycles, of which the last `record_keep` stay.
+    record: folder for recorded cycles, of which the last `record_keep` stay. agents: who is asked for measured power.
     """
 
     kubeconfig: Path | None = None
@@ -95,6 +93,7 @@ class Options:
     series: Path | None = None
     record: Path | None = None
     record_keep: int = 96
+    agents: AgentOptions = field(default_factory=AgentOptions)
     writes_per_s: float = 20.0
     workers: int = 2
     cycle_s: float = TICK_S
@@ -148,6 +147,7 @@ class Operator:
         self._sources = Chain("sources", self._file_sources())
         self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
         self._ledger, self._history = SqlLedger(options.ledger), SqlHistory(options.ledger, inline=True)
+        self._agents = agents_of(options.agents, self._stores, self._clock)
         self._watcher = Watcher(self._sight())
         self.foreman = Foreman(self._floor())
         guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
@@ -195,6 +195,7 @@ class Operator:
         self._health.start()
         self._caches.start()
         self._spawn("sources", self._poll)
+        self._spawn("agents", lambda: self._agents.run(self._stopping))
         self._spawn("events", lambda: self._events.run(self._stopping))
         for number in range(self.options.workers):
             self._spawn(f"hands-{number}", lambda: self._hands.run(self._stopping))
@@ -304,7 +305,7 @@ class Operator:
             past=self._watcher.past,
             readings=self._sources.readings,
             blind_s=self._blind_s,
-            record=None if self.options.record is None else self._record,
+            record=None if self.options.record is None else recorder(self.options.record, self.options.record_keep),
             standing=lambda: self._standing.conditions(),
         )
 
@@ -325,6 +326,7 @@ class Operator:
             metrics=self.metrics,
             clock=self._clock,
             note=note,
+            draws=self._agents.draws,
         )
 
     def _cycle(self, term: Term) -> None:
@@ -354,18 +356,6 @@ class Operator:
             asyncio.run(self._sources.poll(self._clock.now_utc()))
             self._stopping.wait(POLL_S)
 
-    def _record(self, desk: Desk, last: Plan | None, record: CycleRecord) -> None:
-        """Keep a cycle on disk for `plan --snapshot`; the oldest ones go."""
-        folder, rules = self.options.record, desk.governance
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{rules.policy}-{record.snapshot.observed_utc:%Y%m%dT%H%M%SZ}.json.gz"
-        settings = rules.settings.in_force(record.snapshot.observed_utc, rules.site.time_zone)
-        write_cycle(folder / name, stored(rules.site, settings, last, record))
-        for old in sorted(folder.glob(f"{rules.policy}-*.json.gz"))[: -self.options.record_keep]:
-            old.unlink(missing_ok=True)
-
     def _server(self) -> HealthServer:
         """Probes and metrics."""
         limits = HealthLimits()
@@ -387,13 +377,9 @@ class Operator:
             self.metrics.set(
                 "store_last_event_timestamp_seconds", self._clock.now_utc().timestamp() - age.event_s, kind=age.name
             )
+        silent = self._agents.silent()
+        self.metrics.replace("agents", {("answering",): float(len(self._agents.draws())), ("silent",): float(len(silent))})
         self.metrics.set("queue_depth", float(self._queue.count()))
         self._standing.gauges()
         text, kind = self.metrics.exposition()
         return kind, text
-
-
-def parse_series(path: Path) -> Mapping[str, Series]:
-    """A series.csv by quantity."""
-    series, _ = read_series(path)
-    return by_quantity(series)

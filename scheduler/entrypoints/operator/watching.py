@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 
 from scheduler.adapters.clock import WallClock
 from scheduler.adapters.kubernetes.objects import Obj
-from scheduler.adapters.kubernetes.operator.looks import PoolUse, job_looks, part_of, pool_uses, whole_site
+from scheduler.adapters.kubernetes.operator.looks import PoolUse, job_looks, metered_pools, part_of, pool_uses, whole_site
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.runtime.fence import Term
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.adapters.record.codec import decode, encode
+from scheduler.core.accounting.attributed import pod_draws
 from scheduler.core.accounting.going import caught_up, going_of
 from scheduler.core.accounting.modelled import (
     METER,
@@ -38,6 +39,7 @@ from scheduler.core.accounting.modelled import (
 from scheduler.core.accounting.observing import JobLook, Look, LookRules, Memory
 from scheduler.domain.observed import Going, Past, SourceReading
 from scheduler.domain.site import Site
+from scheduler.domain.telemetry import NodeDraw
 from scheduler.loop.remember import NOTHING, Remembering
 from scheduler.ports import HistoryStore
 from scheduler.units import w_from_kw
@@ -51,12 +53,12 @@ BLIND_S = 180.0
 JUST = timedelta(seconds=LOOK_S / 4)
 HISTORY = "history"
 
-Meters = Callable[[datetime], Mapping[str, PoolPower]]
-"""Pools whose power somebody meters now, by pool; agents on nodes tell it."""
+Draws = Callable[[], Mapping[str, NodeDraw]]
+"""By node what its agent measures now."""
 
 
-def no_meter(_now_utc: datetime) -> Mapping[str, PoolPower]:
-    """Nobody meters anything: all power is modelled."""
+def no_agent() -> Mapping[str, NodeDraw]:
+    """Nobody measures anything: all power is modelled."""
     return {}
 
 
@@ -66,7 +68,7 @@ class Sight:
 
     desks: policies at work. departed: completed Jobs that were deleted since this was last asked. blind_s: how long the API
     server has not spoken; None before the first whole list. note: says why the past has gaps; called once for every other
-    reason, with "" when all is well again. meters: pools that need no model.
+    reason, with "" when all is well again. draws: nodes that need no model.
     """
 
     desks: Callable[[], Sequence[Desk]]
@@ -77,7 +79,7 @@ class Sight:
     metrics: Metrics
     clock: WallClock
     note: Callable[[str], None]
-    meters: Meters = no_meter
+    draws: Draws = no_agent
 
 
 @dataclass(slots=True, eq=False)
@@ -194,9 +196,10 @@ class Watcher:
         whole = blind_s is not None and blind_s <= BLIND_S
         departed = sight.departed() if whole else ()
         parts = [part_of(desk.governance.site, desk.reader, now_utc, departed) for desk in desks]
-        site, jobs = whole_site(parts), job_looks(parts) if whole else None
+        draws = sight.draws()
+        site, jobs = whole_site(parts), job_looks(parts, pod_draws(draws.values())) if whole else None
         uses = [use for part in parts for use in pool_uses(part)]
-        powers = self._powers(watch, site, jobs, uses, now_utc)
+        powers = self._powers(watch, site, self._busy(watch, jobs, uses, now_utc), metered_pools(parts, draws), now_utc)
         look = Look(now_utc=now_utc, jobs=jobs, samples=power_samples(powers, watch.heats.values(), now_utc))
         states = asyncio.run(watch.keeper.look(site, look, sight.readings(now_utc)))
         if jobs is not None:
@@ -206,18 +209,21 @@ class Watcher:
             self._gauges(powers, watch.heats.values(), uses)
             self._troubled(watch.keeper.trouble)
 
+    def _busy(self, watch: _Watch, jobs: Sequence[JobLook] | None, uses: Sequence[PoolUse], now_utc: datetime) -> Busy | None:
+        """What a model needs to know of the work on the pools; None when the list of jobs is not whole."""
+        if jobs is None:
+            return None
+        return Busy(
+            states=caught_up((one.state for one in jobs), watch.going, now_utc),
+            expected_w=expected_draws_w(job.finished for job in watch.keeper.past().ended),
+            others_gpus={use.pool_id: use.others for use in uses},
+        )
+
     def _powers(
-        self, watch: _Watch, site: Site, jobs: Sequence[JobLook] | None, uses: Sequence[PoolUse], now_utc: datetime
+        self, watch: _Watch, site: Site, busy: Busy | None, metered: Mapping[str, PoolPower], now_utc: datetime
     ) -> tuple[PoolPower, ...]:
         """Power of every pool and heat of every loop, and which of it is modelled."""
-        busy = None
-        if jobs is not None:
-            busy = Busy(
-                states=caught_up((one.state for one in jobs), watch.going, now_utc),
-                expected_w=expected_draws_w(job.finished for job in watch.keeper.past().ended),
-                others_gpus={use.pool_id: use.others for use in uses},
-            )
-        powers = pool_powers(site, busy, self.sight.meters(now_utc))
+        powers = pool_powers(site, busy, metered)
         by_pool = {one.pool_id: one for one in powers}
         heats = (loop_heat(site, plug, by_pool, watch.heats.get(plug.plug_id), now_utc) for plug in site.plugs)
         watch.heats = {one.plug_id: one for one in heats if one is not None}

@@ -14,6 +14,7 @@ from scheduler.adapters.metrics.registry import Metrics
 
 BASE_UNITS = ("seconds", "watts", "joules", "euros", "ratio", "total", "euros_per_joule", "ratio_max")
 COUNTS_AND_STATES = {
+    "agents",
     "degraded_step", "mode", "jobs", "gpus", "source_usable", "leader", "store_objects", "queue_depth", "other_installation",
     "right_missing",
 }  # fmt: skip

@@ -25,10 +25,11 @@ from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
 from scheduler.adapters.kubernetes.runtime.fence import Term
 from scheduler.adapters.metrics.registry import Metrics
-from scheduler.core.accounting.modelled import METER, MODEL, PoolPower
+from scheduler.core.accounting.modelled import METER, MODEL
 from scheduler.domain.errors import Retryable
 from scheduler.domain.observed import Past
 from scheduler.domain.snapshot import Snapshot
+from scheduler.domain.telemetry import GpuDraw, NodeDraw
 from scheduler.domain.time import Series
 from scheduler.entrypoints.operator.observing import ClusterObserver
 from scheduler.entrypoints.operator.watching import Sight, Watcher
@@ -46,7 +47,7 @@ class Watch:
     notes: list[str] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
     blind_s: float | None = 0.0
-    metered: dict[str, PoolPower] = field(default_factory=dict)
+    draws: dict[str, NodeDraw] = field(default_factory=dict)
     watcher: Watcher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Watch:
                 metrics=self.metrics,
                 clock=self.cluster,
                 note=self.notes.append,
-                meters=lambda _now_utc: self.metered,
+                draws=lambda: self.draws,
             )
         )
         self.watcher.begin()
@@ -84,6 +85,12 @@ class Watch:
 
     def gauge(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"heatdispatch_{name}", labels)
+
+
+def node_draw(name: str, draw_w: float, *, pod_uid: str = "", wall_w: float | None = None) -> NodeDraw:
+    """A node whose eight GPUs draw alike, all held by one pod."""
+    gpus = tuple(GpuDraw(uuid=f"GPU-{name}-{number}", pod_uid=pod_uid, draw_w=draw_w) for number in range(8))
+    return NodeDraw(node=name, measured_utc=at(0), gpus=gpus, wall_w=wall_w)
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +159,29 @@ def test_power_and_heat_follow_the_jobs_and_say_that_they_are_modelled(whole: Wa
 
 def test_a_metered_pool_is_measured_and_the_other_one_still_modelled() -> None:
     watch = Watch(Cluster(), MemoryHistory())
-    watch.metered = {"north": PoolPower(pool_id="north", draw_kw=5.0, it_kw=9.0, source=METER)}
+    # 16 GPUs at 312.5 W are 5 kW; the nodes measure 4.5 kW each at the wall.
+    watch.draws = {name: node_draw(name, 312.5, wall_w=4500.0) for name in ("n0", "n1")}
     watch.over(0, 20)
     past = watch.watcher.past().series
     assert value(past["it_kw north"], 0) == pytest.approx(9.0)
     assert past["it_kw north"].source == METER
     assert past["it_kw south"].source == past["captured_kw plug"].source == MODEL
+
+
+def test_a_pool_of_which_a_node_is_silent_is_modelled() -> None:
+    watch = Watch(Cluster(), MemoryHistory())
+    watch.draws = {"n0": node_draw("n0", 312.5)}
+    watch.over(0, 20)
+    assert watch.watcher.past().series["it_kw north"].source == MODEL
+
+
+def test_what_a_job_draws_uncapped_is_learned_from_its_pods() -> None:
+    watch = Watch(Cluster(), MemoryHistory())
+    # train runs from minute 20 on; its first five minutes teach nothing, and from 30 samples on something is known.
+    watch.draws = {"n0": node_draw("n0", 400.0, pod_uid="pod-train-1"), "n1": node_draw("n1", 70.0)}
+    watch.over(0, 70)
+    (train,) = [one for one in watch.snapshot().jobs if one.job.class_name == "deferrable"]
+    assert train.job.natural_power_w_per_gpu == pytest.approx(405.0)  # the middle of the bin from 400 to 410 W
 
 
 @pytest.mark.parametrize("orderly", [True, False])
@@ -283,11 +307,11 @@ def test_the_timer_leaves_out_a_look_that_a_cycle_has_just_taken() -> None:
 def test_a_look_that_fails_is_told_by_name_and_the_next_one_goes_on() -> None:
     watch = Watch(Cluster(), MemoryHistory())
     watch.cluster.show(0)
-    odd = PoolPower(pool_id="north", draw_kw=5.0, it_kw=9.0, source=METER)
-    watch.metered = {"north": replace(odd, it_kw=None)}  # type: ignore[arg-type]  # an agent's bug
+    odd = node_draw("n0", 312.5)
+    watch.draws = {"n0": replace(odd, gpus=None)}  # type: ignore[arg-type]  # an agent's bug
     assert not watch.watcher.look_within(5.0)
     assert watch.notes == ["the cluster could not be looked at; the log says why"]
-    watch.metered = {"north": odd}
+    watch.draws = {"n0": odd}
     assert watch.watcher.look_within(5.0)
     assert watch.notes[-1] == ""
 

@@ -24,14 +24,18 @@ from scheduler.adapters.kubernetes.objects import (
 )
 from scheduler.adapters.kubernetes.operator.view import Reader, Seen
 from scheduler.adapters.kubernetes.runtime.store import Change, ChangeType, Store
+from scheduler.core.accounting.attributed import job_draw_w, metered_power
+from scheduler.core.accounting.modelled import PoolPower
 from scheduler.core.accounting.observing import JobLook
 from scheduler.domain.job import JobPhase
 from scheduler.domain.site import Site
+from scheduler.domain.telemetry import NodeDraw, PodDraw
 
 # What controllers and people put behind the name of a job to make it unique: numbers, and the API server's five letters.
 _SUFFIX = re.compile(r"(?:-\d+|-(?=[a-z]*\d)[bcdfghjklmnpqrstvwxz2456789]{5})+$")
 
 MOST_DEPARTED = 5000
+NO_DRAWS: Mapping[str, PodDraw] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,19 +105,22 @@ def whole_site(parts: Sequence[Part]) -> Site:
     return replace(first, pools=tuple(pools.values()), plugs=tuple(plugs.values()), classes=tuple(classes.values()))
 
 
-def job_looks(parts: Iterable[Part]) -> tuple[JobLook, ...]:
+def job_looks(parts: Iterable[Part], draws: Mapping[str, PodDraw] = NO_DRAWS) -> tuple[JobLook, ...]:
     """Every job of the parts once, in order of their uids; what runs on nodes of no pool is none of ours.
 
     Each policy sees all jobs. One that runs belongs to the policy whose pool it runs on, another to the first that may plan it.
+    `draws` are what agents measure now, by pod.
     """
     best: dict[str, tuple[int, JobLook]] = {}
     for each in parts:
         models = {pool.pool_id: pool.gpu_model for pool in each.site.pools}
+        gpus = {uid: count for room in each.seen.rooms for uid, count in room.by_pod.items()}
         for view in each.seen.views.values():
             rank = _rank(view, models)
             uid = uid_of(view.job or view.workload)
             if rank is not None and (uid not in best or rank < best[uid][0]):
-                best[uid] = (rank, job_look(view, models))
+                pods = {uid_of(pod): gpus[uid_of(pod)] for pod in view.pods if gpus.get(uid_of(pod), 0) > 0}
+                best[uid] = (rank, replace(job_look(view, models), draw_w=job_draw_w(pods, draws)))
     return tuple(best[uid][1] for uid in sorted(best))
 
 
@@ -165,6 +172,18 @@ def succeeded_utc(view: JobView) -> datetime | None:
     finished = condition(view.workload, "Finished")
     done = holds(view.workload, "Finished") and text(finished, "reason") == "Succeeded"
     return instant(finished, "lastTransitionTime") if done else None
+
+
+def metered_pools(parts: Iterable[Part], draws: Mapping[str, NodeDraw]) -> dict[str, PoolPower]:
+    """Power of the pools whose nodes' agents tell of it, by pool; `draws` by node."""
+    found: dict[str, PoolPower] = {}
+    for mine in parts:
+        told = [(room.pool_id, draws[room.name]) for room in mine.seen.rooms if room.name in draws]
+        for pool in mine.site.pools:
+            power = metered_power(pool, (draw for pool_id, draw in told if pool_id == pool.pool_id))
+            if power is not None:
+                found[pool.pool_id] = power
+    return found
 
 
 def pool_uses(mine: Part) -> tuple[PoolUse, ...]:

@@ -14,7 +14,9 @@ _CONTAINER = (
     "args", "command", "env", "envFrom", "volumeMounts", "volumeDevices", "livenessProbe", "readinessProbe", "startupProbe",
     "lifecycle", "securityContext", "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "ports",
 )  # fmt: skip
-_POD_STATUS = ("hostIPs", "podIPs", "podIP", "initContainerStatuses", "ephemeralContainerStatuses", "resourceClaimStatuses")
+# Whoever carries this label is asked for power at its address; nobody else's address is kept.
+AGENT_LABEL, AGENT_NAME = "app.kubernetes.io/name", "heat-dispatch-agent"
+_POD_STATUS = ("hostIPs", "podIPs", "initContainerStatuses", "ephemeralContainerStatuses", "resourceClaimStatuses")
 _CONTAINER_STATUS = ("imageID", "image", "containerID", "volumeMounts", "resources", "allocatedResources", "user", "lastState")
 _NODE_STATUS = ("images", "volumesInUse", "volumesAttached", "runtimeHandlers", "daemonEndpoints", "config", "features")
 
@@ -35,6 +37,8 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
     _pod_spec(obj.get("spec") or {})
     status = obj.get("status") or {}
     _drop(status, _POD_STATUS)
+    if ((obj.get("metadata") or {}).get("labels") or {}).get(AGENT_LABEL) != AGENT_NAME:
+        _drop(status, ("podIP",))
     for container in status.get("containerStatuses") or ():
         _drop(container, _CONTAINER_STATUS)
     return obj

@@ -1,0 +1,1 @@
+"""Power as agents on GPU nodes measure it, asked for by HTTP."""
