@@ -51,7 +51,7 @@ def test_all_gpus_of_the_pod_are_capped() -> None:
                 {"uuid": "GPU-0", "podUid": "pod-1", "capWatts": 400.0},
                 {"uuid": "GPU-1", "podUid": "pod-1", "capWatts": 400.0},
             ],
-        }
+        },
     }
     assert (write.verb, write.name, write.effect, write.text) == (Verb.APPLY, "n0", Effect.CAP, "2 GPUs capped (plan 7f3a)")
 
