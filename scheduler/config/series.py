@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from scheduler.config.findings import Finding, error, refuse, warning
 from scheduler.config.table import Table, convert, instant, numbers, pick_columns, present, read_table
@@ -168,6 +167,9 @@ def _step_s(rows: Rows) -> int:
 
 def _on_grid(rows: Rows, step_s: int) -> tuple[Frame, TimeGrid]:
     """Values on an unbroken grid, NaN where the file has no row; hourly stretches of a 15 min file hold for their hour."""
+    # Forty megabytes and a quarter of a second that only a file of series is worth: an operator without one never pays them.
+    import pandas as pd
+
     starts_s, values = _hours_as_quarters(rows, step_s)
     known = pd.DataFrame(values, index=pd.to_datetime(starts_s, unit="s", utc=True))
     every = pd.date_range(known.index[0], known.index[-1], freq=pd.Timedelta(seconds=step_s))
