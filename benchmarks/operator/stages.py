@@ -29,7 +29,7 @@ from benchmarks.operator.world import (
     policy,
     undecided,
 )
-from benchmarks.operator.writes import about_jobs, busiest_per_s, by_kind, counted, doubled, written
+from benchmarks.operator.writes import about_jobs, busiest_per_s, by_kind, counted, doubled, follow, written
 from scheduler.adapters.devcluster import audit
 from scheduler.adapters.devcluster.cluster import DevCluster, NotReady
 
@@ -39,6 +39,7 @@ PATIENCE_S = 240.0
 CYCLE_LIMIT_S = 300.0
 # Writes have come to rest when none was sent for so long.
 REST_S = 6.0
+SAY_EVERY_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class Bench:
         def all_seen() -> bool:
             nonlocal said_s
             missing = self.sight.missing(names)
-            if time.monotonic() - said_s > 20.0:
+            if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
                 self.say(f"  {what}: {len(names) - len(missing):,} of {len(names):,}, {self.leader.now_mb():.0f} MiB")
             return not missing
@@ -117,13 +118,16 @@ class Bench:
         self.wait(what, all_seen, limit_s, every_s)
 
     def rest(self) -> None:
-        """Wait until the operator has stopped writing about jobs."""
-        start, last, since_s = audit.end(self.cluster.audit_log), -1, time.monotonic()
-        until_s = time.monotonic() + PATIENCE_S + 2 * self.size.jobs / SLOWEST_PER_S
+        """Wait until the operator has nothing more to write: neither about jobs nor Events."""
+        place, since_s, said_s = audit.end(self.cluster.audit_log), time.monotonic(), time.monotonic()
+        until_s = since_s + PATIENCE_S + 2 * self.size.jobs / SLOWEST_PER_S
         while time.monotonic() < until_s and time.monotonic() - since_s < REST_S:
-            now = len(counted(written(self.cluster.audit_log, start)))
-            since_s, last = (since_s, last) if now == last else (time.monotonic(), now)
             time.sleep(0.5)
+            found, place = follow(self.cluster.audit_log, place)
+            since_s = time.monotonic() if counted(found) else since_s
+            if time.monotonic() - said_s > SAY_EVERY_S:
+                said_s = time.monotonic()
+                self.say(f"  until its writes end; the last {len(found)} in half a second")
 
     def poke(self) -> None:
         """Change the policy in a way that makes a cycle due at once and changes no decision; wait until it is over."""
@@ -289,7 +293,7 @@ def burst(bench: Bench) -> None:
     bench.add(Row(key="burst_lost", what=what, value=float(len(lost) + len(missing)), unit="", at_most=0.0, behind=behind))
     spent = {"creating them, s": created_s, "processor, s": bench.leader.cpu_s() - cpu_s}
     bench.add(
-        Row(key="burst_decided_s", what=f"{len(specs):,} Jobs at once: all decided", value=took_s, unit="s", behind=behind)
+        Row(key="burst_decided_s", what=f"{len(specs):,} Jobs at once: all decided", value=took_s, unit="s", behind=spent)
     )
     what = f"{len(specs):,} Jobs at once: resident set, peak"
     bench.add(Row(key="burst_peak_mb", what=what, value=bench.leader.peak_mb, unit="MiB", at_most=450.0))

@@ -18,19 +18,33 @@ ASIDE = ("leases", "dispatchplans")
 
 def written(path: Path, start_byte: int = 0) -> list[AuditEvent]:
     """Accepted writes of the operator since a place in the log, in the order in which they ended."""
-    return sorted((one for one in _asked(path, start_byte) if one.writes and one.accepted), key=lambda one: one.at_utc)
+    return sorted((one for one, _ in _asked(path, start_byte) if one.writes and one.accepted), key=lambda one: one.at_utc)
 
 
-def _asked(path: Path, start_byte: int) -> Iterator[AuditEvent]:
-    """Requests of the replicas; other lines, of which there are many more, are not parsed."""
+def follow(path: Path, start_byte: int) -> tuple[list[AuditEvent], int]:
+    """The same, with the place up to which it was read; each byte is read once by whoever goes on from there."""
+    found: list[AuditEvent] = []
+    end_byte = start_byte
+    for one, behind_byte in _asked(path, start_byte):
+        found += [one] if one.writes and one.accepted else []
+        end_byte = behind_byte
+    return found, end_byte
+
+
+def _asked(path: Path, start_byte: int) -> Iterator[tuple[AuditEvent, int]]:
+    """Requests of the replicas with the place behind each; other lines, of which there are many more, are not parsed."""
     marks = [f'"username":"{user}"'.encode() for user in REPLICAS]
     with path.open("rb") as file:
         file.seek(start_byte)
+        end_byte = start_byte
         for line in file:
-            if line.endswith(b"\n") and any(mark in line for mark in marks):
+            if not line.endswith(b"\n"):
+                return
+            end_byte += len(line)
+            if any(mark in line for mark in marks):
                 record = json.loads(line)
                 if record.get("stage") == COMPLETE and "objectRef" in record:
-                    yield event(record)
+                    yield event(record), end_byte
 
 
 def counted(writes: Sequence[AuditEvent]) -> list[AuditEvent]:
