@@ -10,6 +10,8 @@ from scheduler.domain.job import JobPhase
 from scheduler.domain.plan import Explanation, WaitReason
 
 HOLD_OVER = "HoldOver"
+# Reason of Events that say what would be done.
+ADVICE = "Advice"
 MEANINGS = {
     WaitReason.CHEAPER_POWER.value: "power is cheaper later",
     WaitReason.HEAT_LATER.value: "its heat is of more use later",
@@ -42,6 +44,12 @@ def why(view: JobView, now_utc: datetime, told: Explanation | None = None, plan_
     if view.state.phase is JobPhase.RUNNING:
         return _running(view)
     return "Not held: it starts as soon as the cluster has room for it"
+
+
+def would(text: str) -> str:
+    """What was said of a job that is held or paused, said of one that is not: advice."""
+    begin, _, rest = text.partition(" ")
+    return f"Would be {begin.lower()} {rest}" if begin in ("Held", "Paused") else f"In mode Dispatch: {text}"
 
 
 def with_plan(text: str, plan_id: str) -> str:

@@ -20,17 +20,18 @@ from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 from scheduler.adapters.kubernetes.runtime.writer import Congested, OutOfReach, Writer
 from scheduler.adapters.kubernetes.stale import end_utc
+from scheduler.adapters.kubernetes.why import ADVICE, with_plan, would
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
 from scheduler.domain.decision import CycleRecord
 from scheduler.domain.errors import HeatDispatchError
-from scheduler.domain.plan import PlanStatus
+from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Mode
 from scheduler.entrypoints.operator.governing import Governed, status_of, told_state
 from scheduler.loop.runner import Watch
 
 STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
-DEGRADED, ADVICE = "Degraded", "Advice"
+DEGRADED = "Degraded"
 PLAN_CURRENT = "PlanCurrent"
 # Kueue's condition on an AdmissionCheck.
 ACTIVE = "Active"
@@ -76,7 +77,7 @@ class Telling:
         if plan.status is not PlanStatus.FRESH:
             self.degraded(desk, f"{plan.status.value}: {plan.degraded_reason}")
         if desk.mode is Mode.ADVISE:
-            self._advise([action for action, _ in decision.refused], views)
+            self._advise([action for action, _ in decision.refused], decision.plan, views)
         for view in views.values():
             for problem in () if elsewhere(view) and self._several() else view.problems:
                 self._events.say(view.job or view.workload, problem.reason, problem.text, kind=WARNING)
@@ -202,22 +203,24 @@ class Telling:
             found["planId"] = watch.last.plan_id
         return found
 
-    def _advise(self, actions: Sequence[Action], views: Mapping[str, JobView]) -> None:
-        """Recommendations as Events on the jobs."""
+    def _advise(self, actions: Sequence[Action], plan: Plan, views: Mapping[str, JobView]) -> None:
+        """Recommendations as Events on the jobs, in the plan's own words where it has some."""
+        told = {one.job_id: one.text for one in plan.explanations}
         for action in actions:
             view = views.get(action.job_id)
             if view is None:
                 continue
             match action:
-                case HoldJob():
-                    self._events.say(view.job or view.workload, ADVICE, f"Would be held: {action.text}")
+                case HoldJob() if view.opted_in or view.held:
+                    text = would(action.text or told.get(action.job_id, "Held"))
                 case StopJob():
-                    text = f"Would be paused, at the latest until {action.resume_by_utc:%H:%M} UTC: power is dear"
-                    self._events.say(view.job or view.workload, ADVICE, text)
+                    paused = f"Paused, at the latest until {action.resume_by_utc:%H:%M} UTC: power is dear"
+                    text = would(told.get(action.job_id, paused))
                 case StartJob() if view.held:
-                    self._events.say(view.job or view.workload, ADVICE, f"Would be released on {action.pool_id}")
+                    text = f"Would be released on {action.pool_id}"
                 case _:
-                    pass
+                    continue
+            self._events.say(view.job or view.workload, ADVICE, with_plan(text, plan.plan_id))
 
     def _policy(self, name: str) -> Obj:
         """The policy's object, to hang an Event on."""

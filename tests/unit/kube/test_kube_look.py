@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kube_world import AROUND, CLASSES, NOW, POOLS, ago, job, node, pod, rooms, view, workload
-from small_world import ACTING, small_site
+from small_world import ACTING, small_site, snapshot
 
 from scheduler.adapters.kubernetes.admission_check import Check
 from scheduler.adapters.kubernetes.guard import Drop
@@ -22,8 +22,11 @@ from scheduler.adapters.kubernetes.operator.view import Governance, Reader
 from scheduler.adapters.kubernetes.pools import NodeRoom
 from scheduler.adapters.kubernetes.runtime.kinds import JOBS, WORKLOADS
 from scheduler.core.acting.intents import intents_of
+from scheduler.core.acting.newcomer import counter_for
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
+from scheduler.domain.job import JobPhase
 from scheduler.domain.settings import Mode
+from scheduler.loop.decide import decide
 
 HELD = Marks(
     held_by=HeldBy.OPERATOR,
@@ -125,6 +128,45 @@ def test_outside_dispatch_holds_end_and_none_is_made(mode: Mode) -> None:
     found = look(held, desk(hold(held), mode=mode), NOW)
     assert found.write is not None
     assert found.write.text == f"Hold ended: nothing is held in mode {mode.value}"
+
+
+def priced(one: Desk) -> Desk:
+    """A desk that can price newcomers, after a plan of 10:00."""
+    seen = snapshot([], site=one.governance.site)
+    one.counter = counter_for(one.governance.site, seen, ACTING, decide(one.governance.site, seen, ACTING).plan)
+    assert one.counter is not None
+    return one
+
+
+def test_in_advise_a_newcomer_is_told_once_what_dispatch_would_have_done() -> None:
+    """Nothing is written. The plan is of 10:00; the job came a minute later, and finds no room."""
+    came = view(job(created=NOW + timedelta(minutes=1)))
+    one = priced(desk(mode=Mode.ADVISE, free=()))
+    first = look(came, one, NOW + timedelta(minutes=2))
+    assert (first.outcome, first.write) == (NOTHING_TO_DO, None)
+    assert first.advice.startswith("Would be held until ")
+    assert "no pool has 8 free GPUs now" in first.advice
+    assert "plan plan-" in first.advice
+    assert look(came, one, NOW + timedelta(minutes=3)).advice == ""
+
+
+def test_in_advise_a_newcomer_that_runs_by_now_is_priced_as_if_it_waited() -> None:
+    """Its own eight GPUs count as free, so what would hold it is not that they are taken."""
+    runs = view(job(created=NOW + timedelta(minutes=1)), pod(started=NOW + timedelta(minutes=1)))
+    assert runs.state.phase is JobPhase.RUNNING
+    found = look(runs, priced(desk(mode=Mode.ADVISE, free=())), NOW + timedelta(minutes=2))
+    assert "no pool has" not in found.advice
+    assert (found.write, found.drop) == (None, None)
+
+
+def test_nobody_is_advised_on_jobs_that_the_plan_knew_or_that_would_be_left_alone() -> None:
+    late = NOW + timedelta(minutes=1)
+    known, insulated = view(job()), view(job(class_name=None, created=late))
+    elsewhere = replace(view(job(created=late)), opted_in=False)
+    for seen in (known, insulated, elsewhere):
+        assert look(seen, priced(desk(mode=Mode.ADVISE, free=())), late).advice == ""
+    came = view(job(created=late))
+    assert look(came, priced(desk(mode=Mode.OBSERVE, free=())), late).advice == ""
 
 
 def test_letting_go_releases_every_hold() -> None:

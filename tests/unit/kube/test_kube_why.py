@@ -8,7 +8,7 @@ from datetime import timedelta
 from kube_world import AROUND, NOW, ago, job, pod, view
 
 from scheduler.adapters.kubernetes.marks import HeldBy, Marks
-from scheduler.adapters.kubernetes.why import why, with_plan
+from scheduler.adapters.kubernetes.why import why, with_plan, would
 from scheduler.domain.plan import Explanation, WaitReason
 
 HELD = Marks(
@@ -86,3 +86,9 @@ def test_jobs_that_run_or_are_about_to() -> None:
     assert why(view(released, pod(None)), NOW) == "Released on south: its pods wait for their nodes"
     assert why(view(job(active=1), pod(None)), NOW) == "Not held: it starts as soon as the cluster has room for it"
     assert why(view(job(conditions=[{"type": "Complete", "status": "True"}])), NOW) == "Has ended"
+
+
+def test_advice_says_of_a_job_what_would_be_said_if_it_were_held() -> None:
+    assert would("Held until 02:15 UTC: power is cheaper") == "Would be held until 02:15 UTC: power is cheaper"
+    assert would("Paused until 02:15 UTC") == "Would be paused until 02:15 UTC"
+    assert would("Starts as soon as 8 GPUs are free") == "In mode Dispatch: Starts as soon as 8 GPUs are free"

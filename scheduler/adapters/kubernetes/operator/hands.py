@@ -25,6 +25,7 @@ from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
 from scheduler.adapters.kubernetes.stale import views
+from scheduler.adapters.kubernetes.why import ADVICE
 from scheduler.adapters.kubernetes.writes import Effect, Write
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.errors import HeatDispatchError, Retryable
@@ -137,6 +138,8 @@ class Hands:
         done = look(view, desk, now_utc)
         if done.drop is not None:
             self._metrics.add("actions_refused_total", policy=desk.governance.policy, reason=done.drop.value)
+        if done.advice:
+            self._events.say(view.job or view.workload, ADVICE, done.advice)
         if done.outcome == SENT and done.write is not None:
             writer = self._writer(desk)
             if writer is None:

@@ -19,8 +19,10 @@ from scheduler.adapters.kubernetes.objects import Obj, condition, instant
 from scheduler.adapters.kubernetes.operator.book import Book, Wish
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader
 from scheduler.adapters.kubernetes.pools import NodeRoom
+from scheduler.adapters.kubernetes.runtime.frozen import EMPTY
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 from scheduler.adapters.kubernetes.stale import UNCLAIMED_S, due_because, end_utc
+from scheduler.adapters.kubernetes.why import with_plan, would
 from scheduler.adapters.kubernetes.writes import Verb, Write
 from scheduler.core.acting.newcomer import Counter
 from scheduler.domain.action import HoldJob, StartJob
@@ -52,12 +54,16 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a look did: the write (if any), what became of it, and the next instant at which something may change."""
+    """What a look did: the write (if any), what became of it, and the next instant at which something may change.
+
+    advice: what would be done in Dispatch, to be told to the job's owner in Advise.
+    """
 
     outcome: str
     write: Write | None = None
     drop: Drop | None = None
     again_utc: datetime | None = None
+    advice: str = ""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -106,7 +112,7 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
     if view.asked:
         return _answered(view, desk, wish, now_utc, free=free)
     if free:
-        return Look(outcome=NOTHING_TO_DO)
+        return Look(outcome=NOTHING_TO_DO, advice=_advice(view, desk, now_utc))
     told = _told(view, desk, now_utc)
     if told is not None:
         return _judged(told, view, desk, now_utc)
@@ -173,11 +179,32 @@ def _said(view: JobView, desk: Desk, because: str, now_utc: datetime) -> Write |
     return next((one for one in found if one is not None), None)
 
 
-def _newcomer(view: JobView, desk: Desk, now_utc: datetime) -> Wish | None:
-    """Decide about a job that came after the last decision, on the last plan's prices."""
+def _advice(view: JobView, desk: Desk, now_utc: datetime) -> str:
+    """What Dispatch would have done at the creation of a job that came since the last plan; told once, and empty else.
+
+    Nobody holds it, so it may run by now: it is priced as if it waited, and its own GPUs were free.
+    """
+    chapter, state = desk.book.chapter, view.state
+    came = chapter is not None and state.job.submit_utc >= chapter.decided_utc
+    alone = desk.mode is not Mode.ADVISE or view.insulated or bool(view.owner_took) or desk.letting_go
+    if alone or not came or not view.opted_in or desk.book.wish(view.job_id) is not None:
+        return ""
+    own = {state.pool_id: float(state.job.gpus)} if state.phase is JobPhase.RUNNING and state.pool_id is not None else {}
+    waits = replace(
+        state, phase=JobPhase.QUEUED, pool_id=None, started_utc=None, first_started_utc=None, work_done_s=0.0, run_s=0.0
+    )
+    wish = _newcomer(replace(view, state=waits), desk, now_utc, own)
+    hold = None if wish is None else wish.intent.hold
+    return "" if wish is None or hold is None else with_plan(would(hold.text), wish.plan_id)
+
+
+def _newcomer(view: JobView, desk: Desk, now_utc: datetime, freed: Mapping[str, float] = EMPTY) -> Wish | None:
+    """Decide about a job that came after the last decision, on the last plan's prices; `freed`: GPUs that count as free."""
     if desk.counter is None:
         return None
-    made = desk.counter.decide(view.state, now_utc, free_gpus(desk.rooms()))
+    free = free_gpus(desk.rooms())
+    room = {pool_id: free.get(pool_id, 0.0) + freed.get(pool_id, 0.0) for pool_id in {*free, *freed}}
+    made = desk.counter.decide(view.state, now_utc, room)
     return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), desk.counter.plan.plan_id)
 
 
