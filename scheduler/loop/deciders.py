@@ -193,6 +193,11 @@ class ChildDecider:
         self.close()
         return reason
 
+    def abandon(self) -> None:
+        """Kill the child if it is at work: nobody waits for its answer any more."""
+        if self._turn.locked():
+            self.close()
+
     def close(self) -> None:
         """Kill the child if there is one, from any thread; the next request starts a new one."""
         with self._ending:

@@ -174,7 +174,7 @@ def test_rights_that_are_taken_away_and_given_back(own_cluster: DevCluster) -> N
         assert eventually(lambda: reflector.store.synced)
         before = names(reflector)
         rbac.allow(own_cluster.admin, "reader", STRANGER, ())
-        assert eventually(lambda: reflector._episode.failures >= 2)
+        assert eventually(lambda: reflector.failures >= 2)
         assert names(reflector) == before
         assert reflector.age_of_last_turn_s() < 20.0
         admin.create(CONFIG_MAPS, config_map("meanwhile"), "default")
@@ -261,7 +261,7 @@ def test_a_cache_survives_the_api_servers_faults(own_cluster: DevCluster) -> Non
         assert eventually(lambda: {"before", "between"} <= names(reflector))
 
         own_cluster.kill("kube-apiserver")
-        assert eventually(lambda: reflector._episode.failures >= 2)
+        assert eventually(lambda: reflector.failures >= 2)
         assert "before" in names(reflector)
         own_cluster.compact()
         own_cluster.restart("kube-apiserver")
@@ -273,7 +273,7 @@ def test_a_cache_survives_the_api_servers_faults(own_cluster: DevCluster) -> Non
 
         relists = reflector.relists
         own_cluster.signal("kube-apiserver", signal.SIGSTOP)
-        assert eventually(lambda: reflector._episode.failures >= 1)
+        assert eventually(lambda: reflector.failures >= 1)
         own_cluster.signal("kube-apiserver", signal.SIGCONT)
         own_cluster.wait_ready()
         client.create(CONFIG_MAPS, config_map("after-silence"), "default")

@@ -23,7 +23,7 @@ from scheduler.adapters.kubernetes.objects import count
 from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
-from scheduler.adapters.kubernetes.operator.stores import Stores
+from scheduler.adapters.kubernetes.operator.stores import VITAL, Stores
 from scheduler.adapters.kubernetes.runtime.caches import Caches
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.connection import Connection, Timeouts, configuration
@@ -140,7 +140,7 @@ class Operator:
         self._term_writer: Writer | None = None
         self._candidate = False
         self._events = EventRecorder(lambda: self._term_writer, self._clock, instance=self.identity)
-        self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random)
+        self._queue: WorkQueue[JobKey] = WorkQueue(self._clock, self._chance.random, group=lambda key: key[1])
         self._hands = Hands(
             self._stores, self._queue, lambda desk: self.foreman.writer_of(desk), self._events, self._clock, self.metrics
         )
@@ -197,8 +197,10 @@ class Operator:
         self._spawn("sources", self._poll)
         self._spawn("agents", lambda: self._agents.run(self._stopping))
         self._spawn("events", lambda: self._events.run(self._stopping))
+        self._hands.doubting(lambda: self._caches.doubtful(VITAL))
         for number in range(self.options.workers):
             self._spawn(f"hands-{number}", lambda: self._hands.run(self._stopping))
+        self._spawn("hands-slow", lambda: self._hands.run(self._stopping, slow=True))
         self._spawn("candidate", self._run_when_warm)
         self._tell.info("started", identity=self.identity, port=self.port)
 
@@ -272,7 +274,7 @@ class Operator:
         self._watcher.end()
         self.foreman.end()
         # What is being solved would be dropped, and keep the next term's first plan waiting.
-        self._decider.close()
+        self._decider.abandon()
 
     def _asked_anew(self, change: Change) -> None:
         """Somebody states something else in one of our kinds: the guard need not wait for its tick to see it."""
@@ -340,10 +342,8 @@ class Operator:
 
     def _blind_s(self) -> float | None:
         """How long the API server has not spoken about what decisions rest on; None before the first whole list."""
-        if not self._stores.synced:
-            return None
-        vital = {self._stores.jobs.kind.plural, self._stores.pods.kind.plural, self._stores.nodes.kind.plural}
-        return max(age.event_s for age in self._caches.ages() if age.name in vital)
+        heard_s = max(age.event_s for age in self._caches.ages() if age.name in VITAL)
+        return heard_s if self._stores.synced else None
 
     def _file_sources(self) -> list[FileSource]:
         """The file of series, if one is given."""

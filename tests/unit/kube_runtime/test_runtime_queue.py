@@ -11,7 +11,7 @@ from runtime_world import FakeClock, no_jitter
 
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff
-from scheduler.adapters.kubernetes.runtime.queue import Agenda, WorkQueue
+from scheduler.adapters.kubernetes.runtime.queue import MANY_UNANSWERED, Agenda, WorkQueue
 
 
 def agenda() -> Agenda[str]:
@@ -210,3 +210,27 @@ def test_a_key_dropped_while_waiting_is_not_given() -> None:
     assert work.take(1.0) is None
     work.add("a", 2.0)
     assert work.take(2.0) == "a"
+
+
+def test_what_is_not_answered_has_a_lane_of_its_own_and_takes_its_namespace_along() -> None:
+    queue: WorkQueue[tuple[str, str]] = WorkQueue(SystemClock(), lambda: 1.0, Backoff(base_s=0.0), lambda key: key[0])
+    jobs = [("lab", str(number)) for number in range(MANY_UNANSWERED)]
+    for number, key in enumerate(jobs):
+        queue.add(key)
+        assert queue.take(0.0) == key
+        queue.done(key, failed=True, unanswered=True)
+        assert queue.take(0.0) is None
+        other = ("lab", f"other-{number}")
+        queue.add(other)
+        many = number == MANY_UNANSWERED - 1
+        assert queue.take(0.0) == (None if many else other)
+        if not many:
+            queue.done(other)
+    queue.add(("home", "1"))
+    assert queue.take(0.0) == ("home", "1")
+    slow = [queue.take(0.0, slow=True) for _ in range(MANY_UNANSWERED + 1)]
+    assert set(slow) == {*jobs, ("lab", f"other-{MANY_UNANSWERED - 1}")}
+    queue.done(jobs[0])
+    queue.add(("lab", "late"))
+    queue.add(jobs[0])
+    assert {queue.take(0.0), queue.take(0.0)} == {("lab", "late"), jobs[0]}

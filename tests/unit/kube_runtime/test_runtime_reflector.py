@@ -144,7 +144,8 @@ def test_a_server_that_is_gone_and_comes_back() -> None:
         reflector.start()
         assert eventually(lambda: names(reflector) == {"a"})
     try:
-        assert eventually(lambda: reflector._episode.failures > 1)
+        assert eventually(lambda: reflector.failures > 1)
+        assert reflector.doubtful
         assert reflector.store.synced
         assert names(reflector) == {"a"}
         assert reflector.age_of_last_turn_s() < 1.0

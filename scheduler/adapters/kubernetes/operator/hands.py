@@ -15,12 +15,13 @@ from scheduler.adapters.kubernetes.objects import controller_of, name_of, namesp
 from scheduler.adapters.kubernetes.operator.reconcile import SENT, Desk, Look, look, send
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import NO_POOL
-from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
+from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound, Unreachable
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj
 from scheduler.adapters.kubernetes.runtime.kinds import JOBS, PODS, WORKLOADS
 from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
 from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
@@ -35,6 +36,10 @@ JobKey = tuple[str, str, str]
 
 # Surroundings are worked out anew this often; what a look does is checked against the job itself and the guard all the same.
 AROUND_S = 2.0
+# A picture in doubt is listed anew within moments, or the API server is away; only what lets a job go does not wait for it.
+DOUBT_S = 1.0
+# Somebody else wrote first: usual. So often in a row that the wait has grown to this: worth telling.
+LOSES_S = 4.0
 # A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
 REFUSED_S = 300.0
 
@@ -55,9 +60,16 @@ class Hands:
         self._desks: tuple[Desk, ...] = ()
         self._around: dict[str, tuple[float, Surroundings]] = {}
         self._lock = threading.Lock()
+        self._doubt: Callable[[], bool] = lambda: False
         self._tell = Teller("operator.hands")
+        meanwhile = "tried again, later each time and within 30 s; other jobs go on"
+        self._outage = Outage(self._tell, "writing to jobs", clock, meanwhile)
         for store in (stores.jobs, stores.pods, stores.workloads):
             store.subscribe(self.changed)
+
+    def doubting(self, doubt: Callable[[], bool]) -> None:
+        """Ask this before anything but the end of a hold is written: whether what we know of the cluster is in doubt."""
+        self._doubt = doubt
 
     # What deserves a look.
 
@@ -97,23 +109,24 @@ class Hands:
 
     # Work.
 
-    def run(self, stopping: threading.Event, within_s: float = 1.0) -> None:
-        """Work until stopped: the target of a thread."""
+    def run(self, stopping: threading.Event, within_s: float = 1.0, *, slow: bool = False) -> None:
+        """Work until stopped: the target of a thread; one of them takes the slow ones."""
         while not stopping.is_set():
-            self.work(within_s)
+            self.work(within_s, slow=slow)
 
-    def work(self, within_s: float = 0.0) -> bool:
+    def work(self, within_s: float = 0.0, *, slow: bool = False) -> bool:
         """Take one key and look; False when none was due in time."""
-        key = self._queue.take(within_s)
+        key = self._queue.take(within_s, slow=slow)
         if key is None:
             return False
-        failed, again_s = False, None
+        fault: Retryable | None = None
+        again_s = None
         try:
             again_s = self._look(key)
         except (Fenced, OutOfReach):
             self._metrics.add("api_writes_fenced_total", kind=key[0])
         except Retryable as error:
-            failed = True
+            fault = error
             self._metrics.add("queue_retries_total", reason=type(error).__name__)
         except NotFound:
             pass
@@ -123,7 +136,11 @@ class Hands:
         except Exception as error:  # a bug in one job's look must not stop the looks at all others
             again_s = REFUSED_S
             self._tell.error("look failed", fault=error, job=f"{key[1]}/{key[2]}")
-        self._queue.done(key, failed=failed)
+        wait_s = self._queue.done(key, failed=fault is not None, unanswered=isinstance(fault, Unreachable))
+        if fault is None:
+            self._outage.worked(f"{key[1]}/{key[2]}")
+        elif not isinstance(fault, Conflict) or wait_s >= LOSES_S:
+            self._outage.failed(f"{key[1]}/{key[2]}", fault)
         if again_s is not None:
             self._queue.add(key, again_s)
         return True
@@ -141,6 +158,8 @@ class Hands:
         if done.advice:
             self._events.say(view.job or view.workload, ADVICE, done.advice)
         if done.outcome == SENT and done.write is not None:
+            if self._doubt() and not done.write.lets_go:
+                return DOUBT_S
             writer = self._writer(desk)
             if writer is None:
                 return None

@@ -13,6 +13,8 @@ from scheduler.adapters.kubernetes.runtime.store import Store, owner_uids
 from scheduler.adapters.kubernetes.workloads import flavors_of
 
 OWNER = "owner"
+# What looks at jobs rest on.
+VITAL = frozenset({kinds.JOBS.plural, kinds.PODS.plural, kinds.NODES.plural})
 POLICY_KINDS = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from scheduler.adapters.clock import MonotonicClock
@@ -29,6 +29,9 @@ class Caches:
     def __init__(self, reflectors: Iterable[Reflector]) -> None:
         """Take reflectors over, not yet started."""
         self.reflectors = tuple(reflectors)
+        for reflector in self.reflectors:
+            # Whatever is wrong, it is told once for all kinds.
+            reflector.outage = self.reflectors[0].outage
 
     def start(self) -> None:
         """Start every reflector."""
@@ -67,6 +70,10 @@ class Caches:
             )
             for reflector in self.reflectors
         )
+
+    def doubtful(self, names: Collection[str]) -> bool:
+        """True while one of these kinds was not listed anew after a fault."""
+        return any(reflector.doubtful for reflector in self.reflectors if reflector.name in names)
 
     def stale(self, limit_s: float) -> tuple[str, ...]:
         """Kinds of which the API server has said nothing for longer than `limit_s`; a kind it does not have is not stale."""

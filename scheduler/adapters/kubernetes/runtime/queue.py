@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from scheduler.adapters.clock import MonotonicClock
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff, Uniform
 
 K = TypeVar("K", bound=Hashable)
+
+# So many keys of one group without an answer: the next one would not be answered either.
+MANY_UNANSWERED = 8
 
 
 class Agenda(Generic[K]):
@@ -21,13 +25,14 @@ class Agenda(Generic[K]):
     to it meanwhile: an object that another client writes to without pause must not cost a write each time.
     """
 
-    def __init__(self, backoff: Backoff, uniform: Uniform) -> None:
-        """Start empty."""
+    def __init__(self, backoff: Backoff, uniform: Uniform, slow: Callable[[K], bool] = lambda _key: False) -> None:
+        """Start empty; keys for which `slow` is true are only given to who takes slow ones."""
+        self._slow = slow
         self._backoff = backoff
         self._uniform = uniform
         self._due_s: dict[K, float] = {}
         # (due, order of asking, key); an entry whose due is no longer the key's own is passed over.
-        self._heap: list[tuple[float, int, K]] = []
+        self._heaps: tuple[list[tuple[float, int, K]], list[tuple[float, int, K]]] = ([], [])
         self._asked = 0
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -42,20 +47,20 @@ class Agenda(Generic[K]):
         if key not in self._working:
             self._push(key, due_s)
 
-    def take(self, now_s: float) -> K | None:
+    def take(self, now_s: float, *, slow: bool = False) -> K | None:
         """Return the key that has been due for longest, to be worked on until `done`; None when none is."""
-        self._drop_stale()
-        if not self._heap or self._heap[0][0] > now_s:
+        heap = self._fresh(slow)
+        if not heap or heap[0][0] > now_s:
             return None
-        _, _, key = heapq.heappop(self._heap)
+        _, _, key = heapq.heappop(heap)
         del self._due_s[key]
         self._working.add(key)
         return key
 
-    def next_due_s(self) -> float | None:
+    def next_due_s(self, *, slow: bool = False) -> float | None:
         """When the next key is due; None when no key is waiting."""
-        self._drop_stale()
-        return self._heap[0][0] if self._heap else None
+        heap = self._fresh(slow)
+        return heap[0][0] if heap else None
 
     def done(self, key: K) -> None:
         """The work on a key is over; what was asked for meanwhile is due at its time."""
@@ -89,20 +94,36 @@ class Agenda(Generic[K]):
 
     def _push(self, key: K, due_s: float) -> None:
         self._asked += 1
-        heapq.heappush(self._heap, (due_s, self._asked, key))
+        heapq.heappush(self._heaps[self._slow(key)], (due_s, self._asked, key))
 
-    def _drop_stale(self) -> None:
-        while self._heap and (self._heap[0][2] in self._working or self._due_s.get(self._heap[0][2]) != self._heap[0][0]):
-            heapq.heappop(self._heap)
+    def _fresh(self, slow: bool) -> list[tuple[float, int, K]]:
+        """One of the heaps, with a true entry at its top."""
+        heap = self._heaps[slow]
+        while heap and (heap[0][2] in self._working or self._due_s.get(heap[0][2]) != heap[0][0]):
+            heapq.heappop(heap)
+        return heap
 
 
 class WorkQueue(Generic[K]):
-    """An `Agenda` for threads."""
+    """An `Agenda` for threads, with a lane of its own for what is not answered.
 
-    def __init__(self, clock: MonotonicClock, uniform: Uniform, backoff: Backoff | None = None) -> None:
+    A write that a webhook keeps waiting takes its thread along for seconds. So a key whose last look got no answer goes to the
+    slow lane, and with it every key of a group (a namespace) of which many are there; all others have the other threads.
+    """
+
+    def __init__(
+        self,
+        clock: MonotonicClock,
+        uniform: Uniform,
+        backoff: Backoff | None = None,
+        group: Callable[[K], Hashable] = lambda key: key,
+    ) -> None:
         """Start empty and open."""
         self._clock = clock
-        self._agenda: Agenda[K] = Agenda(backoff or Backoff(), uniform)
+        self._group = group
+        self._unanswered: set[K] = set()
+        self._groups: Counter[Hashable] = Counter()
+        self._agenda: Agenda[K] = Agenda(backoff or Backoff(), uniform, self._is_slow)
         self._changed = threading.Condition()
         self._closed = False
 
@@ -111,32 +132,50 @@ class WorkQueue(Generic[K]):
         with self._changed:
             if not self._closed:
                 self._agenda.add(key, self._clock.monotonic_s() + after_s)
-                self._changed.notify()
+                self._changed.notify_all()
 
-    def take(self, within_s: float) -> K | None:
+    def take(self, within_s: float, *, slow: bool = False) -> K | None:
         """Wait for a key that is due, at most so long; None after that or when the queue was closed. Then call `done`."""
         end_s = self._clock.monotonic_s() + within_s
         with self._changed:
             while not self._closed:
                 now_s = self._clock.monotonic_s()
-                key = self._agenda.take(now_s)
+                key = self._agenda.take(now_s, slow=slow)
                 if key is not None or now_s >= end_s:
                     return key
-                due_s = self._agenda.next_due_s()
+                due_s = self._agenda.next_due_s(slow=slow)
                 self._changed.wait(min(end_s, end_s if due_s is None else due_s) - now_s)
         return None
 
-    def done(self, key: K, failed: bool = False) -> float:
+    def done(self, key: K, failed: bool = False, unanswered: bool = False) -> float:
         """The work on a key is over; returns in how many seconds it is looked at again because it failed (else 0)."""
         with self._changed:
+            self._mark(key, unanswered)
             wait_s = 0.0
             if failed and not self._closed:
                 wait_s = self._agenda.fail(key, self._clock.monotonic_s())
             elif not failed:
                 self._agenda.succeed(key)
             self._agenda.done(key)
-            self._changed.notify()
+            self._changed.notify_all()
             return wait_s
+
+    def _is_slow(self, key: K) -> bool:
+        return key in self._unanswered or self._groups[self._group(key)] >= MANY_UNANSWERED
+
+    def _mark(self, key: K, unanswered: bool) -> None:
+        """Remember whether the last look at a key got an answer."""
+        if unanswered == (key in self._unanswered):
+            return
+        group = self._group(key)
+        if unanswered:
+            self._unanswered.add(key)
+            self._groups[group] += 1
+        else:
+            self._unanswered.remove(key)
+            self._groups[group] -= 1
+            if not self._groups[group]:
+                del self._groups[group]
 
     @property
     def closed(self) -> bool:

@@ -10,7 +10,8 @@ from scheduler.adapters.kubernetes.runtime.backoff import Backoff, Uniform
 from scheduler.adapters.kubernetes.runtime.client import ALL, PAGE_SIZE, KubeClient, Selection, Watch, WatchEvent
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, Gone, NotFound, TooManyRequests, Unreachable
 from scheduler.adapters.kubernetes.runtime.frozen import Obj, version_of
-from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
+from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.store import Store
 
 
@@ -31,6 +32,12 @@ class ReflectorOptions:
     absent_s: float = 2.0
     shortest_watch_s: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
+
+
+def reading_outage(clock: MonotonicClock) -> Outage:
+    """What is told when the cluster cannot be read."""
+    meanwhile = "what was seen last counts, nothing but the end of a hold is written on it; read again at least every 30 s"
+    return Outage(Teller("runtime.reflector"), "reading the cluster", clock, meanwhile)
 
 
 class Reflector:
@@ -54,7 +61,8 @@ class Reflector:
         self._selection = selection
         self._options = options or ReflectorOptions()
         self._tell = Teller("runtime.reflector")
-        self._episode = Episode(self._tell, f"reflecting {store.kind.plural}")
+        self.outage = reading_outage(clock)
+        self.failures = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
@@ -75,6 +83,11 @@ class Reflector:
     def missing(self) -> bool:
         """True while the API server does not know the kind."""
         return self._missing_since_s is not None
+
+    @property
+    def doubtful(self) -> bool:
+        """True from a fault until the list after it: what the store has may be long past."""
+        return not self._version
 
     def age_of_last_event_s(self) -> float:
         """Seconds since the API server last told us anything, a bookmark included: how old our picture may be."""
@@ -123,7 +136,7 @@ class Reflector:
             self._tell.error("reflector fault", fault=error, kind=self.name)
             return self._failed(error)
         self._turned()
-        self._episode.worked(kind=self.name)
+        self._worked()
         return 0.0
 
     def _list(self) -> None:
@@ -194,7 +207,11 @@ class Reflector:
             self.store.put(self.store.frozen(event.object))
         self._version = version or self._version
         self._heard()
-        self._episode.worked(kind=self.name)
+        self._worked()
+
+    def _worked(self) -> None:
+        self.failures = 0
+        self.outage.worked(self.name)
 
     def _heard(self) -> None:
         self._last_event_s = self._clock.monotonic_s()
@@ -213,8 +230,11 @@ class Reflector:
             # Never there so far: Kueue need not be installed. It is looked for again and again.
             self._misses += 1
             return self._options.backoff.wait_s(self._misses, self._uniform)
-        failures = self._episode.failed(error, kind=self.name)
-        wait_s = self._options.backoff.wait_s(failures, self._uniform)
+        self.failures += 1
+        if not isinstance(error, Gone):
+            # A version that is no longer known is no fault of anybody; the list that follows mends it.
+            self.outage.failed(self.name, error)
+        wait_s = self._options.backoff.wait_s(self.failures, self._uniform)
         asked_s = error.after_s if isinstance(error, TooManyRequests) else 0.0
         return max(wait_s, asked_s)
 
