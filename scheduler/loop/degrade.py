@@ -12,17 +12,17 @@ from datetime import datetime
 import numpy as np
 
 from scheduler.core.acting.guard import VITAL_SOURCES, stale_sources
-from scheduler.domain.contract import EnergyPriceKind
+from scheduler.domain.contract import EnergyPriceKind, TariffKind
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Duals, Plan, PlanStatus, SolveReport
 from scheduler.domain.settings import Settings
-from scheduler.domain.site import DemandSource, Site
+from scheduler.domain.site import DemandSource, Offtake, Site
 from scheduler.domain.snapshot import Snapshot
 from scheduler.domain.time import TimeGrid
 
 # What makes a forecast unfit to plan on; gaps and outliers of the past are named, filled or left out, and planned around.
 UNFIT = ("missing", "stale", "frozen")
-PRICE, HEAT_DEMAND = "price", "heat_demand"
+PRICE, HEAT_DEMAND, CARBON, OUTDOOR = "price", "heat_demand", "carbon", "outdoor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ def faults_of(site: Site, snapshot: Snapshot, outlook: Outlook, settings: Settin
         market.append("price: not published for the next hour")
     notes = [f"{source}: stale" for source in stale if source not in VITAL_SOURCES and source not in matters]
     notes += [reason for reason in outlook.degraded if reason not in market]
+    idle = _unread_words(site)
+    notes = [note for note in notes if _source_of(note) not in idle]
     return Faults(vital=tuple(vital), market=tuple(dict.fromkeys(market)), notes=tuple(notes))
 
 
@@ -60,10 +62,30 @@ def _market_words(site: Site) -> frozenset[str]:
     return frozenset(words | ({HEAT_DEMAND} if measured else set()))
 
 
+def _unread_words(site: Site) -> frozenset[str]:
+    """Sources that nothing of this site rests on: that they say nothing is how it should be, and not worth a word."""
+    idle = {PRICE} if site.electricity.kind is not EnergyPriceKind.SPOT else set()
+    if site.electricity.carbon_price_eur_per_tonne <= 0.0:
+        idle.add(CARBON)
+    if not any(_follows_weather(offtake) for offtake in site.offtakes):
+        idle.add(OUTDOOR)
+    return frozenset(idle)
+
+
+def _follows_weather(offtake: Offtake) -> bool:
+    """Whether demand, temperature or price of an offtake hang on the outdoor temperature."""
+    by_weather = offtake.demand_source not in (DemandSource.CONSTANT, DemandSource.PROFILE, DemandSource.PLANT)
+    return by_weather or bool(offtake.supply_curve) or offtake.tariff.kind is TariffKind.TEMPERATURE_INDEXED
+
+
+def _source_of(reason: str) -> str:
+    """`price` of "price: missing", `heat_demand` of "heat_demand town: stale (5 h)"."""
+    return reason.partition(":")[0].split(" ")[0]
+
+
 def _unfit(reason: str, matters: frozenset[str]) -> bool:
     """True for "price: missing", "heat_demand town: stale (5 h)" and the like."""
-    source, _, what = reason.partition(":")
-    return source.split(" ")[0] in matters and what.strip().startswith(UNFIT)
+    return _source_of(reason) in matters and reason.partition(":")[2].strip().startswith(UNFIT)
 
 
 def good_until(last: Plan | None, now_utc: datetime, settings: Settings) -> bool:

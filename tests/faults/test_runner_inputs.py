@@ -16,6 +16,7 @@ from scheduler.domain.contract import ElectricityContract, EnergyPriceKind
 from scheduler.domain.decision import Decision
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.problem import PlanProblem
+from scheduler.domain.site import DemandSource
 from scheduler.domain.snapshot import Freshness, Snapshot
 from scheduler.domain.time import FloatArray
 from scheduler.loop import decide as room
@@ -104,9 +105,19 @@ def test_without_a_view_of_the_jobs_everything_is_let_go() -> None:
 def test_what_does_not_matter_is_told_and_planned_around() -> None:
     no_carbon = hourly_series(flat(PAST_H, np.nan), "g/kWh", START)
     quiet = seen(carbon=no_carbon, outdoor=hourly_series(flat(1, np.nan), "degC", START))
-    decision = decide(SITE, quiet, ACTING)
+    priced = replace(SITE, electricity=replace(SITE.electricity, carbon_price_eur_per_tonne=50.0))
+    decision = decide(priced, quiet, ACTING)
     assert decision.plan.status is PlanStatus.FRESH
     assert "carbon: missing" in decision.plan.degraded_reason
+
+
+def test_what_nothing_rests_on_is_not_missed() -> None:
+    no_carbon = hourly_series(flat(PAST_H, np.nan), "g/kWh", START)
+    steady = tuple(replace(one, demand_source=DemandSource.CONSTANT, supply_curve=()) for one in SITE.offtakes)
+    flat_rate = ElectricityContract(kind=EnergyPriceKind.FIXED, fixed_eur_per_kwh=0.2)
+    quiet = seen(carbon=no_carbon, outdoor=hourly_series(flat(1, np.nan), "degC", START))
+    decision = decide(replace(SITE, electricity=flat_rate, offtakes=steady), quiet, ACTING)
+    assert (decision.plan.status, decision.plan.degraded_reason) == (PlanStatus.FRESH, "")
 
 
 def test_a_fixed_price_needs_no_price_source() -> None:
