@@ -105,7 +105,15 @@ def _structural(kind: type[Resource]) -> Schema:
     properties["spec"] = walk.plain(whole["properties"]["spec"])
     properties["status"] = walk.plain(whole["properties"]["status"])
     properties["status"].pop("default", None)
-    return {"description": _first_line(kind), "type": "object", "required": ["spec"], "properties": properties}
+    found: Schema = {"description": _first_line(kind), "type": "object", "required": ["spec"], "properties": properties}
+    if kind.rules:
+        found["x-kubernetes-validations"] = _validations(kind)
+    return found
+
+
+def _validations(part: type[Part]) -> list[dict[str, str]]:
+    """The CEL rules of a part as the API server reads them."""
+    return [{"rule": rule, "message": message} for rule, message in part.rules]
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,7 @@ class _Structure:
             described["required"] = definition["required"]
         described["properties"] = properties
         if part.rules:
-            described["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in part.rules]
+            described["x-kubernetes-validations"] = _validations(part)
         return described
 
 

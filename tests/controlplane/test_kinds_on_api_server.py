@@ -131,6 +131,14 @@ def test_a_wrong_object_is_refused_with_what_would_be_right(
     assert message in error.message
 
 
+def test_the_class_named_insulated_cannot_become_another(cluster: DevCluster) -> None:
+    wrong = example("WorkloadClass")
+    wrong["spec"]["flexibility"] = "deferrable"
+    wrong["spec"]["maxPreemptions"] = 0
+    with pytest.raises(ApiRefused, match="the class `insulated` is insulated"):
+        cluster.admin.create(f"{path_of(wrong)}?dryRun=All", {**wrong, "metadata": {"name": "insulated"}})
+
+
 def test_an_insulated_class_may_allow_nothing(cluster: DevCluster) -> None:
     wrong = example("WorkloadClass")
     wrong["spec"] |= {"flexibility": "insulated", "maxPreemptions": 1}

@@ -69,6 +69,9 @@ class WorkloadClassSpec(Part):
 class WorkloadClass(Resource):
     """What may be done to the jobs that carry its name; a job without a class is insulated."""
 
+    rules: ClassVar = (
+        ("self.metadata.name != 'insulated' || self.spec.flexibility == 'insulated'", "the class `insulated` is insulated"),
+    )
     plural: ClassVar = "workloadclasses"
     short_names: ClassVar = ("wlclass",)
     columns: ClassVar = (

@@ -85,6 +85,11 @@ def test_one_mistake_in_a_plug(tmp_path: Path, old: str, new: str, expected: str
     assert any(line.startswith(f"x.yaml:{expected}") for line in lines), lines
 
 
+def test_the_class_named_insulated_cannot_become_another(tmp_path: Path) -> None:
+    lines = told(tmp_path, document("WorkloadClass", "insulated", "flexibility: deferrable"))
+    assert any("the class `insulated` is insulated" in line for line in lines), lines
+
+
 def test_all_mistakes_of_all_files_are_told_in_order(tmp_path: Path) -> None:
     broken = plug_with("gpu: 0.9", "gpu: 9").replace("maxHeatKw: 60", "maxHeatKw: 0")
     files = {"b.yaml": document("HeatOfftake", "h", "{sink: pond}"), "a.yaml": broken}
