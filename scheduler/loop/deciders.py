@@ -9,7 +9,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -27,8 +27,12 @@ PINNED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS"
 START_LIMIT_S = 60.0
 RULE_LIMIT_S = 20.0
 READY = "ready"
+# What follows the brake: the last step under way, rounding, checking, explaining.
+OVERTIME_S = 15.0
 
 Seconds = Callable[[], float]
+Limit = float | Callable[[Settings], float]
+"""Seconds, or what gives them for a policy's settings."""
 
 
 class Decide(Protocol):
@@ -54,6 +58,11 @@ def brake(clock_s: Seconds | None, guard_s: float) -> Callable[[], bool]:
         return lambda: False
     end_s = clock_s() + guard_s
     return lambda: clock_s() >= end_s
+
+
+def limit_of(settings: Settings) -> float:
+    """When a decision must be there: the policy's budget, after which the best plan so far is taken, and time to finish it."""
+    return settings.budget.guard_s + OVERTIME_S
 
 
 class InlineDecider:
@@ -86,17 +95,18 @@ class ChildDecider:
     """
 
     def __init__(
-        self, *, clock_s: Seconds, limit_s: float = 90.0, work: Decide = decide, rule: Decide = decide_by_rule
+        self, *, clock_s: Seconds, limit_s: Limit = limit_of, work: Decide = decide, rule: Decide = decide_by_rule
     ) -> None:
-        """Remember how to decide; the child starts with the first request (or `start`).
+        """Remember how to decide; the child starts with the first request (or `warm`).
 
         Args:
             clock_s: a monotonic clock that can be pickled, such as `time.monotonic`.
-            limit_s: hard limit of one decision; above `budget.guard_s`, which ends a long solve gently.
+            limit_s: hard limit of one decision, above `budget.guard_s`, which ends a long solve gently.
             work: what the child runs.
             rule: what a new child runs when there is no good plan to fall back on.
         """
-        self._clock_s, self._limit_s = clock_s, limit_s
+        self._clock_s = clock_s
+        self._limit_of: Callable[[Settings], float] = limit_s if callable(limit_s) else lambda _settings: limit_s
         self._work, self._rule = work, rule
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -117,7 +127,7 @@ class ChildDecider:
 
     def _decide(self, site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None) -> Decision:
         """FRESH from the child; else last good, else rule-based from a new child, else let go."""
-        answer = self._ask("work", (site, snapshot, settings, last), self._limit_s)
+        answer = self._ask("work", (site, snapshot, settings, last), self._limit_of(settings))
         if isinstance(answer, Decision):
             return answer
         spare = decide_degraded(site, snapshot, settings, last=last, reason=answer)
@@ -192,6 +202,11 @@ class ChildDecider:
         """End the child for good."""
         self.close()
         return reason
+
+    def warm(self) -> None:
+        """Start the child before it is needed: the first decision need not wait for it. What goes wrong is met then."""
+        with self._turn, suppress(OSError, EOFError):
+            self.start()
 
     def abandon(self) -> None:
         """Kill the child if it is at work: nobody waits for its answer any more."""

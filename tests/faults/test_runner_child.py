@@ -25,7 +25,7 @@ from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.decide import decide_by_rule
-from scheduler.loop.deciders import ChildDecider, Decide, InlineDecider, brake
+from scheduler.loop.deciders import ChildDecider, Decide, InlineDecider, brake, limit_of
 from scheduler.loop.degrade import empty_plan
 
 SITE = small_site()
@@ -173,6 +173,29 @@ def test_a_child_that_no_longer_reads_is_ended_too(child: Callable[..., ChildDec
     many = replace(SEEN, jobs=tuple(queued(f"q{number}") for number in range(20_000)))
     decision = decider.decide_now(SITE, many, ACTING, good_plan())
     assert decision.plan.degraded_reason == "solver overran 0.5 s and was ended"
+
+
+def test_the_hard_limit_follows_the_budget_of_the_policy() -> None:
+    def of(guard_s: float) -> float:
+        return limit_of(replace(ACTING, budget=replace(ACTING.budget, guard_s=guard_s)))
+
+    # 15 s after the brake; with a policy's default of 25 s, looking and acting have 5 s of a cycle of 45 s.
+    assert (of(25.0), of(60.0)) == (40.0, 75.0)
+
+
+def test_a_solver_that_takes_longer_than_its_budget_and_overtime_is_ended() -> None:
+    decider = ChildDecider(clock_s=time.monotonic, limit_s=lambda settings: settings.budget.guard_s / 100.0, work=hangs)
+    decision = decider.decide_now(SITE, SEEN, replace(ACTING, budget=replace(ACTING.budget, guard_s=50.0)), good_plan())
+    decider.close()
+    assert decision.plan.degraded_reason == "solver overran 0.5 s and was ended"
+
+
+def test_a_warm_child_is_there_before_it_is_asked(child: Callable[..., ChildDecider]) -> None:
+    decider = child(decide_by_rule)
+    decider.warm()
+    [warm] = multiprocessing.active_children()
+    assert asked(decider).plan.degraded_reason == "by rule"
+    assert multiprocessing.active_children() == [warm]
 
 
 PARENT = """

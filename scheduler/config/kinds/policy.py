@@ -116,7 +116,13 @@ class Cycle(Part):
     slot: Literal["15m"] = about("Length of a slot.", "duration", default="15m")
     every: Literal["15m", "30m", "1h"] = about("Time between plans.", "duration", default="1h")
     horizon: DurationText = about("How far a plan looks ahead.", "duration", default="48h")
-    solve_budget_seconds: float = about("Emergency brake of one solve.", "s", default=60.0, gt=0.0, le=900.0)
+    solve_budget_seconds: float = about(
+        "After this the best plan so far is taken; 15 s later the solver is ended and a degraded plan takes over.",
+        "s",
+        default=25.0,
+        gt=0.0,
+        le=900.0,
+    )
     gap: float = about("A plan proven this close to the best is good enough.", "1", default=0.004, ge=0.0, le=0.5)
 
 

@@ -98,7 +98,6 @@ class Options:
     workers: int = 2
     cycle_s: float = TICK_S
     guard_s: float = GUARD_S
-    decide_limit_s: float = 90.0
     lease: LeaseTimes = field(default_factory=LeaseTimes)
     reflector: ReflectorOptions = field(default_factory=ReflectorOptions)
 
@@ -145,7 +144,7 @@ class Operator:
             self._stores, self._queue, lambda desk: self.foreman.writer_of(desk), self._events, self._clock, self.metrics
         )
         self._sources = Chain("sources", self._file_sources())
-        self._decider = ChildDecider(clock_s=time.monotonic, limit_s=options.decide_limit_s)
+        self._decider = ChildDecider(clock_s=time.monotonic)
         self._ledger, self._history = SqlLedger(options.ledger), SqlHistory(options.ledger, inline=True)
         self._agents = agents_of(options.agents, self._stores, self._clock)
         self._watcher = Watcher(self._sight())
@@ -240,6 +239,8 @@ class Operator:
             # What is there now stays: the collector need not walk it again and again.
             gc.freeze()
             self._candidate = True
+            # While the lease is waited for, not when the first plan is.
+            self._spawn("solver", self._decider.warm)
             self._election.start()
             self._spawn("neighbours", lambda: self._standing.look_around(self._wait))
 
