@@ -10,7 +10,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane unit bench docs requirements clean
+.PHONY: help setup demo test lint controlplane realnode unit bench docs requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,9 +46,15 @@ lint: $(DEV) ## ruff, mypy, the import rules of the house, stale generated files
 controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go 1.26; 11 to 15 minutes, once)
 	@$(BIN)/heat-dispatch dev cluster build $(CONTROLPLANE)
 
-# Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither.
-unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional)
-unit: $(DEV) controlplane ## the test suite alone
+realnode: CONTROLPLANE := --with kubelet
+realnode: controlplane ## what a real node needs: the kubelet, and packages of Debian (root; seconds, once)
+	@scripts/real-node-setup $(REALNODE)
+
+# Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither. Only root has a
+# real node, whose tests are skipped elsewhere.
+unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional) $(if $(filter 0,$(shell id -u)),--with kubelet)
+unit: REALNODE := --optional
+unit: $(DEV) controlplane realnode ## the test suite alone
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 test: lint unit ## everything CI runs

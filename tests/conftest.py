@@ -14,8 +14,12 @@ from xdist.scheduler import LoadScopeScheduling
 from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
 
 _NUMBERS = count()
-# What runs on a control plane: a folder, and the tests of faults that begin so.
-TOGETHER = ("tests/controlplane/", *(f"tests/faults/test_{of}_" for of in ("operator", "ownership", "leadership")))
+# What runs on a control plane: two folders, and the tests of faults that begin so.
+TOGETHER = (
+    "tests/controlplane/",
+    "tests/realnode/",
+    *(f"tests/faults/test_{of}_" for of in ("operator", "ownership", "leadership")),
+)
 REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 
 

@@ -33,9 +33,15 @@ ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
 SCHEDULER = "system:kube-scheduler"
 KUEUE = "system:serviceaccount:kueue-system:kueue-controller-manager"
+REAL_NODE = "system:node:127.0.0.1"
 USERS: Mapping[str, tuple[str, ...]] = {
-    ADMIN: ("system:masters",), CONTROLLER_MANAGER: (), SCHEDULER: (), kwok.USER: (), KUEUE: ()
-}  # fmt: skip
+    ADMIN: ("system:masters",),
+    CONTROLLER_MANAGER: (),
+    SCHEDULER: (),
+    kwok.USER: (),
+    KUEUE: (),
+    REAL_NODE: ("system:nodes",),
+}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # A cold, busy machine takes ten times as long as the four seconds of a quiet one.
 START_S = 90.0

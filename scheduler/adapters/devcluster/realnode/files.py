@@ -1,0 +1,135 @@
+"""What the programs of a node read: configuration of containerd, of pod networks, of the kubelet, and of `inside`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scheduler.adapters.devcluster.realnode.images import PAUSE
+from scheduler.adapters.devcluster.realnode.needs import Means
+
+# Folders at fixed places, of shims, pod networks, logs by container and device plugins: the node has its own.
+COVERED = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+# Kernel settings that the kubelet and the `ptp` plugin set; they set copies.
+COPIED = (
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "net/ipv4/ip_forward",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
+SETTINGS = Path("/proc/sys")
+# Pods of two nodes on one machine are in networks that differ by the kubelet's port.
+NETWORK = "10.88.{}.0/24"
+MAX_PODS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a node keeps its files, on which port of loopback its kubelet listens, and what its control groups are called."""
+
+    folder: Path
+    port: int
+    group: str
+
+    @property
+    def socket(self) -> Path:
+        """Where containerd listens."""
+        return self.folder / "c.sock"
+
+
+def write_all(place: Place, means: Means) -> None:
+    """Write everything but the specification of `inside`."""
+    (place.folder / "network").mkdir()
+    (place.folder / "network" / "10-pods.conflist").write_text(json.dumps(network(place), indent=1), encoding="utf-8")
+    (place.folder / "containerd.toml").write_text(containerd(place, means), encoding="utf-8")
+    (place.folder / "kubelet.json").write_text(json.dumps(kubelet(place), indent=1), encoding="utf-8")
+
+
+def network(place: Place) -> dict[str, Any]:
+    """Pods have a pair of interfaces to the machine each, which goes when they go; there is no bridge."""
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(place.folder / "addresses"),
+        "ranges": [[{"subnet": NETWORK.format(place.port % 256)}]],
+    }
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "ptp", "ipMasq": False, "ipam": addresses}]}
+
+
+def containerd(place: Place, means: Means) -> str:
+    """Only the parts that Kubernetes needs, all under one folder.
+
+    Snapshots are copies and no overlay, so that the folder may lie on any file system. Without CAP_SYS_RESOURCE runc may not
+    lower an oom score: the setting spares it the attempt.
+    """
+    unused = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in ("aufs", "btrfs", "devmapper", "overlayfs", "zfs"))
+    return f"""\
+version = 2
+root = "{place.folder}/containerd"
+state = "{place.folder}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt", {unused}]
+[grpc]
+  address = "{place.socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{means.network_plugins}"
+    conf_dir = "{place.folder}/network"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+"""
+
+
+def kubelet(place: Place) -> dict[str, Any]:
+    """A kubelet on loopback that leaves firewalls alone, takes either version of control groups and evicts nothing for disk."""
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": f"unix://{place.socket}",
+        "address": "127.0.0.1",
+        "port": place.port,
+        "healthzPort": 0,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(place.folder.parent / "ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{place.group}",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "makeIPTablesUtilChains": False,
+        "podLogsDir": str(place.folder / "pod-logs"),
+        "volumePluginDir": str(place.folder / "volume-plugins"),
+        "resolvConf": "",
+        "maxPods": MAX_PODS,
+        "nodeStatusUpdateFrequency": "5s",
+        "evictionHard": {"memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+    }
+
+
+def copies(place: Place) -> dict[str, str]:
+    """Kernel settings, and files with their values of now."""
+    found: dict[str, str] = {}
+    (place.folder / "settings").mkdir()
+    for name in COPIED:
+        if (SETTINGS / name).is_file():
+            copy = place.folder / "settings" / name.replace("/", ".")
+            copy.write_text((SETTINGS / name).read_text("utf-8"), encoding="utf-8")
+            found[str(SETTINGS / name)] = str(copy)
+    return found

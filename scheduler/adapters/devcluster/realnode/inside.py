@@ -1,0 +1,73 @@
+"""First process of a node's own namespaces: `python -I inside.py SPEC`. When it ends, all that runs on the node ends with it.
+
+It covers what containerd and the kubelet would write to on the machine (empty folders of memory, copies of kernel settings),
+starts the one, gives it its images, starts the other, and buries what is orphaned. Standard library only, imported by nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 60.0
+EVERY_S = 0.1
+
+
+def cover(spec: Mapping[str, Any]) -> None:
+    """Mount memory over folders, and copies over kernel settings. Nobody outside sees these mounts.
+
+    Among the processes of the node mounts are shared. Otherwise the kubelet would share its own folder while it already makes
+    sockets there, and fail when the one is faster than the other.
+    """
+    subprocess.run([spec["mount"], "--make-rshared", "/"], check=True)
+    for folder in spec["covered"]:
+        subprocess.run([spec["mount"], "-t", "tmpfs", "-o", "mode=755", "node", folder], check=True)
+    for setting, copy in spec["copied"].items():
+        subprocess.run([spec["mount"], "--bind", copy, setting], check=True)
+
+
+def started(name: str, spec: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """A program with a log of its own."""
+    with Path(spec["logs"], f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            spec[name],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={"PATH": spec["path"], "HOME": spec["logs"]},
+        )
+
+
+def load(spec: Mapping[str, Any], containerd: subprocess.Popen[bytes]) -> None:
+    """Give containerd its images as soon as it answers."""
+    until_s = time.monotonic() + PATIENCE_S
+    while containerd.poll() is None:
+        done = subprocess.run(spec["load"], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if time.monotonic() > until_s:
+            sys.exit(f"containerd takes no images: {done.stderr.strip()}")
+        time.sleep(EVERY_S)
+
+
+def watch(programs: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Bury whoever ends, until it is one of ours; then end too."""
+    names = {one.pid: name for name, one in programs.items()}
+    while True:
+        pid, status = os.wait()
+        if pid in names:
+            sys.exit(f"{names[pid]} ended with {os.waitstatus_to_exitcode(status)}")
+
+
+if __name__ == "__main__":
+    wanted = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    cover(wanted)
+    runtime = started("containerd", wanted)
+    load(wanted, runtime)
+    watch({"containerd": runtime, "kubelet": started("kubelet", wanted)})

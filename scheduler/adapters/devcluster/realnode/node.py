@@ -1,0 +1,200 @@
+"""A real node of a cluster that runs: processes in containers, signals, logs, `kubectl exec`; gone with its first process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from scheduler.adapters.devcluster.build import NotBuilt
+from scheduler.adapters.devcluster.client import condition
+from scheduler.adapters.devcluster.cluster import REAL_NODE, DevCluster, NotReady
+from scheduler.adapters.devcluster.kwok import GPU
+from scheduler.adapters.devcluster.processes import Command, ProcessDied, free_ports
+from scheduler.adapters.devcluster.realnode import files, images, needs, remains
+from scheduler.adapters.devcluster.record import Identity, identity
+
+INSIDE = Path(__file__).with_name("inside.py")
+PROCESS = "real-node"
+FOLDER = "node"
+# The name by which the API server reaches the kubelet.
+NAME = "127.0.0.1"
+PATH = f"/api/v1/nodes/{NAME}"
+PROGRAMS = ("containerd", "kubelet")
+START_S = 90.0
+STOP_S = 20.0
+EVERY_S = 0.05
+
+
+@dataclass(slots=True)
+class RealNode:
+    """Use it in a `with` block inside that of its cluster; one for each cluster.
+
+    gpus: how many `nvidia.com/gpu` it says it has (nothing is behind them); labels: of the Node.
+    """
+
+    cluster: DevCluster
+    gpus: int = 2
+    labels: Mapping[str, str] = field(default_factory=dict)
+    started_s: float = 0.0
+    _made: tuple[Path, ...] = ()
+    _first: Identity | None = None
+
+    def __enter__(self) -> Self:
+        """Start; whatever goes wrong, nothing is left."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps everything but its logs; gone when it is."""
+        return self.cluster.folder / FOLDER
+
+    @property
+    def group(self) -> str:
+        """Name of its control groups, the same for the same folder."""
+        return f"heat-dispatch-node-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}"
+
+    def start(self) -> None:
+        """Bring it up and wait until pods may come.
+
+        Raises:
+            Misconfigured: where the machine lacks something, with all that it lacks.
+            NotBuilt: without a kubelet.
+            ProcessDied, NotReady: with the end of a log.
+        """
+        begun_s = time.monotonic()
+        means = needs.means()
+        if self.cluster.toolbox.missing(["kubelet"]):
+            raise NotBuilt("the kubelet is not built: run `heat-dispatch dev cluster build --with kubelet`")
+        self.folder.mkdir(mode=0o755)
+        place = files.Place(folder=self.folder, port=free_ports(1)[0], group=self.group)
+        files.write_all(place, means)
+        remains.clear_cgroups(self.group)
+        remains.make_cgroups(self.group)
+        self._made = remains.make_folders(Path(folder) for folder in files.COVERED)
+        spec = self.folder / "inside.json"
+        spec.write_text(json.dumps(self._spec(place, means), indent=1), encoding="utf-8")
+        separate = (means.programs["unshare"], *needs.NAMESPACES)
+        self.cluster.processes.start(PROCESS, Command(arguments=(*separate, sys.executable, "-I", str(INSIDE), str(spec))))
+        try:
+            self.cluster.wait("the node is registered", lambda: self.cluster.admin.get(PATH), START_S)
+            self._equip()
+            self.cluster.wait("the node is ready", self._ready, START_S)
+        except (NotReady, ProcessDied) as error:
+            raise type(error)(f"{error}\n{self.tails()}") from error
+        self.started_s = time.monotonic() - begun_s
+
+    def _spec(self, place: files.Place, means: needs.Means) -> dict[str, object]:
+        """What `inside` does."""
+        toolbox, kubeconfig = self.cluster.toolbox, self.cluster.kubeconfig(REAL_NODE)
+        archive = images.archive(means.programs["busybox"])
+        return {
+            "covered": files.COVERED,
+            "copied": files.copies(place),
+            "mount": means.programs["mount"],
+            "path": means.path,
+            "logs": str(self.cluster.folder),
+            "containerd": [means.programs["containerd"], "--config", f"{place.folder}/containerd.toml"],
+            "load": [
+                *(means.programs["ctr"], "--address", str(place.socket), "--namespace", "k8s.io"),
+                *("images", "import", "--snapshotter", "native", str(archive)),
+            ],
+            "kubelet": [
+                str(toolbox.program("kubelet")),
+                f"--config={place.folder}/kubelet.json",
+                f"--kubeconfig={kubeconfig}",
+                f"--root-dir={place.folder}/kubelet",
+                f"--cert-dir={place.folder}/certificates",
+                f"--hostname-override={NAME}",
+            ],
+        }
+
+    def _equip(self) -> None:
+        """Labels, and GPUs in name."""
+        admin = self.cluster.admin
+        admin.patch(PATH, {"metadata": {"labels": dict(self.labels)}})
+        sizes = {GPU: str(self.gpus)} if self.gpus else {}
+        admin.patch(f"{PATH}/status", {"status": {"capacity": sizes, "allocatable": sizes}})
+
+    def _ready(self) -> bool:
+        node = self.cluster.admin.get(PATH)
+        equipped = not self.gpus or node["status"]["allocatable"].get(GPU) == str(self.gpus)
+        return equipped and condition(node, "Ready") == "True" and not node["spec"].get("taints")
+
+    def stop(self) -> None:
+        """End it with all its pods at once, and leave nothing on the machine but its logs.
+
+        Raises:
+            NotReady: when something is left, with what it is.
+        """
+        first = self._first_process()
+        self.cluster.processes.kill(PROCESS)
+        until_s = time.monotonic() + STOP_S
+        while first is not None and first.alive() and time.monotonic() < until_s:
+            time.sleep(EVERY_S)
+        left = (*remains.clear_cgroups(self.group), *remains.clear_folders(self._made))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(Exception):
+            self.cluster.admin.delete(PATH)
+        if left:
+            raise NotReady(f"a real node left {', '.join(map(str, left))}")
+
+    # --- its processes
+
+    def _first_process(self) -> Identity | None:
+        """The one that all others end with."""
+        holder = self.cluster.processes.pids().get(PROCESS)
+        return next((found for pid in children(holder) if (found := identity(pid))), None) if holder else None
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of containerd and the kubelet, as everybody else sees them."""
+        first = self._first_process()
+        found = {} if first is None else {name_of(pid): pid for pid in children(first.pid)}
+        return {name: pid for name, pid in found.items() if name in PROGRAMS}
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send containerd or the kubelet a signal."""
+        known = identity(self.pids()[name])
+        if known is not None:
+            known.send(number)
+
+    def tails(self) -> str:
+        """Ends of their logs."""
+        processes = self.cluster.processes
+        return "\n".join(f"{processes.log(name)} ends with\n{processes.tail(name)}" for name in (PROCESS, *PROGRAMS))
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of a process's children."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text("utf-8").rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def name_of(pid: int) -> str:
+    """Name of a process's program; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    except OSError:
+        return ""
