@@ -94,9 +94,6 @@ def _converted(manifests: Manifests) -> Iterator[Finding]:
 def _job_class(place: Place, given: WorkloadClass) -> Iterator[Finding]:
     """A class whose prices and limits fit together."""
     spec = given.spec
-    if given.name == INSULATED and spec.flexibility != INSULATED:
-        text = "the class of jobs without a class cannot be flexible"
-        yield place.error(("flexibility",), text, "insulated, or another name")
     if spec.flexibility == INSULATED:
         return
     if seconds(spec.max_delay) <= 0.0:

@@ -135,7 +135,7 @@ def test_the_class_named_insulated_cannot_become_another(cluster: DevCluster) ->
     wrong = example("WorkloadClass")
     wrong["spec"]["flexibility"] = "deferrable"
     wrong["spec"]["maxPreemptions"] = 0
-    with pytest.raises(ApiRefused, match="the class `insulated` is insulated"):
+    with pytest.raises(ApiRefused, match="the class of jobs without a class, insulated, cannot be flexible"):
         cluster.admin.create(f"{path_of(wrong)}?dryRun=All", {**wrong, "metadata": {"name": "insulated"}})
 
 

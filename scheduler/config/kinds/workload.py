@@ -70,7 +70,10 @@ class WorkloadClass(Resource):
     """What may be done to the jobs that carry its name; a job without a class is insulated."""
 
     rules: ClassVar = (
-        ("self.metadata.name != 'insulated' || self.spec.flexibility == 'insulated'", "the class `insulated` is insulated"),
+        (
+            "self.metadata.name != 'insulated' || self.spec.flexibility == 'insulated'",
+            "the class of jobs without a class, insulated, cannot be flexible",
+        ),
     )
     plural: ClassVar = "workloadclasses"
     short_names: ClassVar = ("wlclass",)

@@ -87,7 +87,7 @@ def test_one_mistake_in_a_plug(tmp_path: Path, old: str, new: str, expected: str
 
 def test_the_class_named_insulated_cannot_become_another(tmp_path: Path) -> None:
     lines = told(tmp_path, document("WorkloadClass", "insulated", "flexibility: deferrable"))
-    assert any("the class `insulated` is insulated" in line for line in lines), lines
+    assert any("the class of jobs without a class, insulated, cannot be flexible" in line for line in lines), lines
 
 
 def test_all_mistakes_of_all_files_are_told_in_order(tmp_path: Path) -> None:
@@ -185,9 +185,10 @@ def test_a_value_that_holds_itself_is_stopped() -> None:
 def test_every_rule_of_every_kind_is_understood() -> None:
     rules = {rule for kind in KINDS.values() for part in all_parts(kind) for rule, _ in part.rules}
     assert len(rules) > 15
+    whole = {"metadata": {"name": "insulated"}, "spec": {"flexibility": "insulated"}}
     sample = {name: 1.0 for name in ("supplyMinC", "supplyMaxC", "sinkOutC", "sourceOutC", "minC", "maxC", "maxSlowdown")}
     for rule in rules:
-        assert holds(rule, {**sample, "levels": [1.0], "maxPreemptions": 0}) in (True, False)
+        assert holds(rule, {**sample, "levels": [1.0], "maxPreemptions": 0, **whole}) in (True, False)
 
 
 @pytest.mark.parametrize(
