@@ -44,7 +44,7 @@ from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
 from scheduler.adapters.kubernetes.runtime.rights import Rights
-from scheduler.adapters.kubernetes.runtime.store import Change
+from scheduler.adapters.kubernetes.runtime.store import Change, Store
 from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.ledger.sql import SqlLedger
@@ -131,10 +131,7 @@ class Operator:
         self._rights = Rights(self._clock)
         self._client = KubeClient(self._connected(), hear=self._rights.heard)
         self._stores = Stores()
-        self._caches = Caches(
-            Reflector(self._client, one, self._clock, self._chance.random, options=options.reflector)
-            for one in self._stores.all()
-        )
+        self._caches = Caches(self._reflecting(one) for one in self._stores.all())
         self._limiter = WriteLimiter(self._clock, self._wait, rate_per_s=options.writes_per_s, burst=options.writes_per_s)
         self._term_writer: Writer | None = None
         self._candidate = False
@@ -284,6 +281,10 @@ class Operator:
             self._timers.soon("guard")
 
     # Parts.
+
+    def _reflecting(self, store: Store) -> Reflector:
+        """What keeps a store true."""
+        return Reflector(self._client, store, self._clock, self._chance.random, options=self.options.reflector)
 
     def _floor(self) -> Floor:
         """What the foreman works with."""
