@@ -72,7 +72,7 @@ class JobState:
 
     work_done_s: seconds of uncapped running it has behind it (saved progress); run_s: seconds on GPUs since its last start;
     paused_s: sum of pauses so far; preemptions: stops so far; cap_w: the limit in force per GPU, None when uncapped.
-    owner_suspended: its owner holds it himself; nobody else may touch it.
+    owner_suspended: its owner holds it himself; nobody else may touch it. may_stop: False where nobody opted in to stops.
     """
 
     job: Job
@@ -87,3 +87,4 @@ class JobState:
     cap_w: float | None = None
     pause_start_utc: datetime | None = None
     owner_suspended: bool = False
+    may_stop: bool = True

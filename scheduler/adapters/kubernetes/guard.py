@@ -137,10 +137,11 @@ def _hold(write: Write, view: JobView, fresh: Fresh) -> Drop | None:
 
 
 def _may_stop(write: Write, state: JobState, job_class: JobClass) -> bool:
-    """Whether a running job may be stopped once more: its class, its count, its minimum run time; and the stop is counted."""
+    """Whether a running job may be stopped: namespace, class, count, minimum run time; and the stop is counted."""
     counted = write.annotations.get(STOPS) == str(state.preemptions + 1)
     return (
         counted
+        and state.may_stop
         and job_class.flexibility is Flexibility.PREEMPTIBLE
         and state.preemptions < job_class.max_preemptions
         and state.started_utc is not None

@@ -79,7 +79,7 @@ class JobView:
     """One job: what the domain sees of it, and its objects.
 
     job is empty for a Workload of another kind, workload for a native Job. held: a hold of ours, or one that its owner handed
-    to us, is in force. opted_in: its namespace takes part, so that the job may be held before its pods have a node.
+    to us, is in force. opted_in: its namespace takes part, so that the job may be held before its pods have a node, and stopped.
     asked: Kueue keeps quota for it and waits for our AdmissionCheck.
     """
 
@@ -147,9 +147,10 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         pool_id=pool_id,
         start_by_utc=start_by,
     )
-    namespace = around.namespaces.get(namespace_of(subject), NOTHING)
+    opted_in = labels_of(around.namespaces.get(namespace_of(subject), NOTHING)).get(DISPATCH) == ENABLED
+    state = _state(declared, _Life(job, workload, pods, lever, marks), bool(took), around)
     return JobView(
-        state=_state(declared, _Life(job, workload, pods, lever, marks), bool(took), around),
+        state=replace(state, may_stop=opted_in),
         lever=lever,
         job=job,
         workload=workload,
@@ -159,7 +160,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         flexibility=flexibility,
         held=held and not took,
         owner_took=took,
-        opted_in=labels_of(namespace).get(DISPATCH) == ENABLED,
+        opted_in=opted_in,
         asked=any(workloads.waits_for(workload, check) for check in around.checks),
         problems=problems,
     )

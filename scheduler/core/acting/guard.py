@@ -193,6 +193,8 @@ def _judge_stop(ledge: _Ledge, work: Work, action: StopJob) -> Verdict:
     ran_s = state.run_s + max(0.0, (action.at_utc - ledge.now_utc).total_seconds())
     if job_class.flexibility is not Flexibility.PREEMPTIBLE or not ledge.settings.levers.pausing:
         return "its class does not allow stops"
+    if not state.may_stop:
+        return "where it runs no job is stopped"
     if not work.running:
         return "it does not run"
     if action.job_id in ledge.stopping:

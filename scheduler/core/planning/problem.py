@@ -164,7 +164,7 @@ def _point_of(work: Work) -> int:
 
 def _stoppable(work: Work, settings: Settings, grid: TimeGrid) -> bool:
     """True for a running preemptible job with stops left that may still be kept waiting for a slot or more."""
-    preemptible = work.running and work.job_class.flexibility is Flexibility.PREEMPTIBLE
+    preemptible = work.running and work.state.may_stop and work.job_class.flexibility is Flexibility.PREEMPTIBLE
     may_wait = work.hold_until_utc >= grid.time_of(2)
     left = work.state.preemptions < work.job_class.max_preemptions
     return preemptible and settings.levers.pausing and left and may_wait

@@ -115,6 +115,7 @@ def test_a_stop_makes_room_for_a_start() -> None:
     [
         (running("j", ran_h=3.0), "its class does not allow stops"),
         (queued("j", "preemptible"), "it does not run"),
+        (replace(running("j", "preemptible", ran_h=3.0, hours=9.0), may_stop=False), "where it runs no job is stopped"),
         (replace(running("j", "preemptible", ran_h=3.0, hours=9.0), preemptions=2), "it was stopped 2 times already"),
         (running("j", "preemptible", ran_h=1.0, hours=9.0), "it ran 3600 s of at least 7200 s"),
         (running("j", "preemptible", ran_h=72.0, hours=90.0), "it could not resume in time"),

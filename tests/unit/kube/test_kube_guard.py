@@ -144,6 +144,12 @@ class TestStop:
         assert self.judged(stops=2) is Drop.STOP_NOT_ALLOWED
         assert self.judged(class_name="deferrable") is Drop.STOP_NOT_ALLOWED
 
+    def test_where_nobody_opted_in_no_job_is_stopped(self) -> None:
+        given, running = job(class_name="preemptible", created=ago(hours=10)), pod(started=ago(hours=3))
+        write = written(stopping(), given, running)
+        apart = view(given, running, around=replace(AROUND, namespaces={"lab": {"metadata": {"name": "lab"}}}))
+        assert judge(write, apart, FRESH) is Drop.STOP_NOT_ALLOWED
+
     def test_a_stop_that_is_not_counted_is_none(self) -> None:
         given = job(class_name="preemptible", created=ago(hours=10))
         running = pod("n0", started=ago(hours=3))

@@ -115,8 +115,10 @@ def test_a_preemptible_job_keeps_time_for_its_checkpoints_and_pauses_count() -> 
 def test_a_running_preemptible_job_may_be_stopped_after_its_minimum_run_time() -> None:
     fresh, old = running("fresh", "preemptible", ran_h=0.6, hours=9.0), running("old", "preemptible", ran_h=3.0, hours=9.0)
     spent = replace(old, job=replace(old.job, job_id="spent"), preemptions=2)
-    by_id = {found.job_id: found for found in problem_of(fresh, old, spent, running("d")).jobs}
+    elsewhere = replace(old, job=replace(old.job, job_id="elsewhere"), may_stop=False)
+    by_id = {found.job_id: found for found in problem_of(fresh, old, spent, elsewhere, running("d")).jobs}
     assert by_id["old"].stoppable
+    assert not by_id["elsewhere"].stoppable
     assert by_id["old"].stop_slot == 0
     assert by_id["fresh"].stop_slot == 6  # 1.4 h left of 2 h: 5.6 slots
     assert not by_id["spent"].stoppable
