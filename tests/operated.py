@@ -232,10 +232,12 @@ class Operated:
 
 
 @contextmanager
-def operated(cluster: DevCluster, folder: Path, mode: str = "Dispatch") -> Iterator[Operated]:
-    """Install and hand over; every replica is ended afterwards."""
+def operated(
+    cluster: DevCluster, folder: Path, mode: str = "Dispatch", objects: list[Object] | None = None
+) -> Iterator[Operated]:
+    """Install (the quickstart, unless given other objects) and hand over; every replica is ended afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
-    install(cluster, quickstart(mode))
+    install(cluster, quickstart(mode) if objects is None else objects)
     found = Operated(cluster=cluster, folder=folder)
     try:
         yield found

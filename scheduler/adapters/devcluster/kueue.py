@@ -159,7 +159,8 @@ def configuration_of(folder: Path, ports: _Ports, frameworks: Sequence[str]) -> 
         "clientConnection": {"qps": 300, "burst": 500},
         # Off would be worse: the manager then wants a certificate at a fixed path of the file system.
         "internalCertManagement": {"enable": True, "webhookServiceName": SERVICE, "webhookSecretName": SECRET},
-        "integrations": {"frameworks": list(frameworks)},
+        # The class of a job of another kind is read from its Workload.
+        "integrations": {"frameworks": list(frameworks), "labelKeysToCopy": ["heatdispatch.io/class"]},
         # On, it would open one more port on all interfaces.
         "featureGates": {"VisibilityOnDemand": False},
     }

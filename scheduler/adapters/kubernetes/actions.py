@@ -3,7 +3,7 @@
 | lever | hold | release | stop | resume |
 |---|---|---|---|---|
 | suspend (native Job) | suspend=true | suspend=false, node selector of the pool | suspend=true | suspend=false |
-| gate (queued Job, gated at creation) | marks only | our gate removed, node selector | - | - |
+| gate (queued Job, gated at creation) | marks only | where to on its Workload, then our gate removed, node selector | - | - |
 | active (Kueue's Workload) | active=false before it starts | active=true | active=false | active=true |
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, live_pods, unbound
 from scheduler.adapters.kubernetes.marks import (
@@ -29,8 +29,10 @@ from scheduler.adapters.kubernetes.marks import (
 from scheduler.adapters.kubernetes.objects import Obj, count, holds, text, texts
 from scheduler.adapters.kubernetes.owners import suspended
 from scheduler.adapters.kubernetes.pools import PoolSelector
+from scheduler.adapters.kubernetes.queues import goes_to, steered
+from scheduler.adapters.kubernetes.runtime.kinds import WORKLOADS
 from scheduler.adapters.kubernetes.why import with_plan
-from scheduler.adapters.kubernetes.workloads import active, admitted, reserved
+from scheduler.adapters.kubernetes.workloads import active, admitted, reserved, uses_topology
 from scheduler.adapters.kubernetes.writes import Write, kind_of, patch_of
 from scheduler.domain.action import Action, HoldJob, ReleaseCap, SetCap, StartJob, StopJob
 from scheduler.domain.job import JobPhase
@@ -41,7 +43,8 @@ FAILED = "Failed"
 # A hold whose end or planned start moved by less is the same hold: no cycle writes for that.
 SAME_TIME_S = 60.0
 
-HELD, RELEASED, STOPPED, RESUMED, LET_GO, OWNER_TOOK = "Held", "Released", "Stopped", "Resumed", "LetGo", "OwnerTookOver"
+HELD, PLACED, RELEASED, RESUMED = "Held", "Placed", "Released", "Resumed"
+STOPPED, LET_GO, OWNER_TOOK = "Stopped", "LetGo", "OwnerTookOver"
 
 Verdict = Write | None | str
 """A write; nothing to write, as it is so already; or why not."""
@@ -106,9 +109,18 @@ def release(view: JobView, pool_id: str | None, reason: str, orders: Orders) -> 
         return None
     if pool_id is not None and _still_there(view):
         return "its pods are not gone yet"
-    placement = _placement(view, None if pool_id is None else orders.pools.get(pool_id))
-    if isinstance(placement, str):
-        return placement
+    pool = None if pool_id is None else orders.pools.get(pool_id)
+    if view.lever is not Lever.SUSPEND and (pool_id not in (view.reach or ()) or uses_topology(view.workload)):
+        pool = None
+    steering = None if pool is None or view.lever is Lever.SUSPEND else _steering(view, pool)
+    placement = _placement(view, pool)
+    if isinstance(steering, str) or isinstance(placement, str):
+        return steering if isinstance(steering, str) else str(placement)
+    if steering and pool is not None and view.lever is Lever.GATE:
+        # The Workload first: its gate is still shut, and the next look takes it away.
+        said = f"Goes to {pool.pool_id}"
+        steer: dict[str, object] = {"spec": {"podSets": steering}}
+        return patch_of(WORKLOADS, view.workload, steer, job_id=view.job_id, reason=PLACED, said=said)
     selector, placed = placement
     resumed = view.state.phase is JobPhase.PAUSED
     marks = replace(
@@ -121,6 +133,8 @@ def release(view: JobView, pool_id: str | None, reason: str, orders: Orders) -> 
     change = _change(view, marks, down=False)
     if selector:
         change["spec"] = {**change.get("spec", {}), "template": {"spec": {"nodeSelector": selector}}}
+    if steering:
+        change["spec"]["podSets"] = steering
     where = f" on {pool_id}" if pool_id is not None else ""
     said = f"{'Resumed' if resumed else 'Released'}{where}{f' ({reason})' if reason else ''}"
     told = with_plan(said, orders.plan_id)
@@ -273,6 +287,18 @@ def _placement(view: JobView, pool: PoolSelector | None) -> tuple[dict[str, str 
     if wanted and not _placeable(view.job):
         return "its pods are not gone yet"
     return wanted, placed
+
+
+def _steering(view: JobView, pool: PoolSelector) -> list[Any] | str:
+    """Pod sets of a Workload that is to go to a pool, empty when it does already; or why it cannot be told so now."""
+    if not view.workload:
+        return "Kueue has not taken it up yet"
+    if holds(view.workload, "QuotaReserved"):
+        return "Kueue has not taken its quota back yet"
+    if goes_to(view.workload, pool):
+        return []
+    own = texts(view.job, "spec", "template", "spec", "nodeSelector") if view.job else None
+    return steered(view.workload, own, pool)
 
 
 def _still_there(view: JobView) -> bool:

@@ -60,6 +60,12 @@ def ready(view: JobView, check: Check, pool: PoolSelector | None, now_utc: datet
     return _answer(view, check, entry, "Released", now_utc)
 
 
+def answer(view: JobView, admission_checks: Iterable[Obj], now_utc: datetime) -> Write | None:
+    """Ready without any wish, to the first of our checks that Kueue waits for; None when it waits for none."""
+    found = (ready(view, Check(name=name), None, now_utc) for name in our_checks(admission_checks))
+    return next((one for one in found if one is not None), None)
+
+
 def pending(view: JobView, check: Check, because: str, now_utc: datetime) -> Write | None:
     """Say in an entry that is Pending anyway what our answer waits for; None when it has been said, or is none to be given."""
     given = check_state(view.workload, check.name)
@@ -90,7 +96,8 @@ def _place(workload: Obj, check: Check, pool: PoolSelector) -> list[dict[str, An
         given = {**texts(pod_set, "template", "spec", "nodeSelector"), **check.flavor_labels}
         if any(given.get(key, value) != value for key, value in pool.node_labels.items()):
             return Problem(reason="PoolConflict", text=f"its own node labels contradict pool {pool.pool_id}")
-        selector = {key: value for key, value in pool.node_labels.items() if key not in given}
+        # Also what the pod set asks for already: Kueue starts a job with what flavor and checks give, not with its pod sets.
+        selector = {key: value for key, value in pool.node_labels.items() if key not in check.flavor_labels}
         if selector:
             updates.append({"name": text(pod_set, "name"), "nodeSelector": selector})
     return updates

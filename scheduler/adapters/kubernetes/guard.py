@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, unbound
 from scheduler.adapters.kubernetes.marks import POOL, STOPS, read_instant
-from scheduler.adapters.kubernetes.objects import part, parts, text, texts, uid_of, version_of
+from scheduler.adapters.kubernetes.objects import holds, part, parts, text, texts, uid_of, version_of
 from scheduler.adapters.kubernetes.pools import NodeRoom, placed
 from scheduler.adapters.kubernetes.quantities import Gang
 from scheduler.adapters.kubernetes.stale import over_because
@@ -76,6 +76,8 @@ def judge(write: Write, view: JobView | None, fresh: Fresh) -> Drop | None:
             return _hold(write, view, fresh)
         case Effect.MARK:
             return _mark(view, fresh)
+        case Effect.PLACE:
+            return _steer(view, fresh)
         case Effect.CHECK_READY | Effect.CHECK_SHUT:
             return _check(write, view, fresh)
         case Effect.CHECK_TELL:
@@ -161,6 +163,19 @@ def _mark(view: JobView, fresh: Fresh) -> Drop | None:
     if fresh.settings.mode is not Mode.DISPATCH:
         return Drop.NOT_DISPATCH
     return None if view.owner_took else Drop.NOT_HELD
+
+
+def _steer(view: JobView, fresh: Fresh) -> Drop | None:
+    """Saying where a Workload goes is for jobs that we hold, in Dispatch, before they have quota."""
+    if fresh.settings.mode is not Mode.DISPATCH:
+        return Drop.NOT_DISPATCH
+    if view.owner_took:
+        return Drop.OWNER_TOOK
+    if view.insulated:
+        return Drop.INSULATED
+    if not view.held:
+        return Drop.NOT_HELD
+    return Drop.CONFLICT if holds(view.workload, "QuotaReserved") else None
 
 
 def _check(write: Write, view: JobView, fresh: Fresh) -> Drop | None:

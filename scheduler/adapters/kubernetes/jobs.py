@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -56,8 +56,9 @@ class Lever(StrEnum):
 class Surroundings:
     """What a job is read against.
 
-    classes by name; cron_jobs by uid; pool_by_node and pool_by_flavor by name; caps_w: limit per GPU in force by job id;
-    speeds: throughput now over uncapped throughput by job id (1 when not given). checks: names of our AdmissionChecks.
+    classes by name; cron_jobs by uid; pool_by_node and pool_by_flavor by name; reach: pools by `NAMESPACE/QUEUE`; caps_w: limit
+    per GPU in force by job id; speeds: throughput now over uncapped throughput by job id (1 when not given). checks: names of
+    our AdmissionChecks.
     """
 
     now_utc: datetime
@@ -68,6 +69,7 @@ class Surroundings:
     pools: tuple[PoolSelector, ...] = ()
     pool_by_node: Mapping[str, str | None] = field(default_factory=dict)
     pool_by_flavor: Mapping[str, str] = field(default_factory=dict)
+    reach: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caps_w: Mapping[str, float] = field(default_factory=dict)
     speeds: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
@@ -80,7 +82,8 @@ class JobView:
 
     job is empty for a Workload of another kind, workload for a native Job. held: a hold of ours, or one that its owner handed
     to us, is in force. opted_in: its namespace takes part, so that the job may be held before its pods have a node, and stopped.
-    asked: Kueue keeps quota for it and waits for our AdmissionCheck.
+    asked: Kueue keeps quota for it and waits for our AdmissionCheck. reach: pools that its queue's flavors reach; None without
+    a queue, or when that is not known.
     """
 
     state: JobState
@@ -95,6 +98,7 @@ class JobView:
     owner_took: str = ""
     opted_in: bool = False
     asked: bool = False
+    reach: tuple[str, ...] | None = None
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -134,9 +138,11 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
     held = _held(job, workload, lever, marks, wishes)
     if created is None or not (gpus > 0 or held or workload or any(shares_gpus(gang.pod_spec) for gang in gangs)):
         return None
-    name, flexibility, start_by, problems = _standing(job, workload, gangs, marks, wishes, around)
+    reach = around.reach.get(f"{namespace_of(subject)}/{workloads.queue_of(job, workload)}")
+    open_to = _candidates(gangs, marks, reach, around)
+    name, flexibility, start_by, problems = _standing((job, workload), gangs, open_to, marks, wishes, around)
     took = _taken(job, workload, lever, marks, wishes, around.manager)
-    pool_id = _only_pool(gangs, marks, around)
+    pool_id = _only_pool(open_to, around)
     declared = Job(
         job_id=job_id_of(subject),
         class_name=name,
@@ -161,6 +167,7 @@ def read(job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -
         held=held and not took,
         owner_took=took,
         opted_in=opted_in,
+        reach=reach,
         asked=any(workloads.waits_for(workload, check) for check in around.checks),
         problems=problems,
     )
@@ -302,9 +309,15 @@ def _taken(job: Obj, workload: Obj, lever: Lever, marks: Marks, wishes: Wishes, 
 
 
 def _standing(
-    job: Obj, workload: Obj, gangs: tuple[Gang, ...], marks: Marks, wishes: Wishes, around: Surroundings
+    objects: tuple[Obj, Obj],
+    gangs: tuple[Gang, ...],
+    open_to: Sequence[str],
+    marks: Marks,
+    wishes: Wishes,
+    around: Surroundings,
 ) -> tuple[str, Flexibility, datetime | None, tuple[Problem, ...]]:
     """(class, flexibility, latest start, problems) of a job; anything that is not clear makes it insulated."""
+    job, workload = objects
     subject = job or workload
     namespace = around.namespaces.get(namespace_of(subject), NOTHING)
     choice = choose_class(subject, namespace, around.selectors, around.classes, workloads.queue_of(job, workload))
@@ -316,11 +329,7 @@ def _standing(
     found = (
         *wishes.problems,
         *_odd_marks(marks),
-        *(
-            each
-            for each in (owned, workloads.unsupported(workload, job), _odd_gpus(gangs), _no_pool(gangs, marks, around))
-            if each
-        ),
+        *(each for each in (owned, workloads.unsupported(workload, job), _odd_gpus(gangs), _no_pool(open_to, around)) if each),
     )
     if found:
         return INSULATED, Flexibility.INSULATED, None, found
@@ -348,26 +357,29 @@ def _odd_gpus(gangs: tuple[Gang, ...]) -> Problem | None:
     return None if any(gang.gpus_per_pod for gang in gangs) else Problem(reason="NoGpu", text="its pods ask for no GPU")
 
 
-def _no_pool(gangs: tuple[Gang, ...], marks: Marks, around: Surroundings) -> Problem | None:
-    """A node selector that no pool carries."""
-    if around.pools and not _candidates(gangs, marks, around):
+def _no_pool(open_to: Sequence[str], around: Surroundings) -> Problem | None:
+    """A node selector that no pool carries, or a queue that reaches none."""
+    if around.pools and not open_to:
         names = ", ".join(pool.pool_id for pool in around.pools)
-        return Problem(reason="NoPool", text=f"its node selector fits none of the pools {names}")
+        return Problem(reason="NoPool", text=f"its node selector, or the flavors of its queue, fit none of the pools {names}")
     return None
 
 
-def _only_pool(gangs: tuple[Gang, ...], marks: Marks, around: Surroundings) -> str | None:
-    """The pool that its own node selector leaves it; of several but not all, the first."""
-    found = _candidates(gangs, marks, around)
-    return None if len(found) == len(around.pools) and len(found) != 1 else (found[0] if found else None)
+def _only_pool(open_to: Sequence[str], around: Surroundings) -> str | None:
+    """The pool that is left to it; of several but not all, the first."""
+    return None if len(open_to) == len(around.pools) and len(open_to) != 1 else (open_to[0] if open_to else None)
 
 
-def _candidates(gangs: tuple[Gang, ...], marks: Marks, around: Surroundings) -> list[str]:
-    """Pools that its own node selector does not contradict; keys that we placed are not its own."""
+def _candidates(gangs: tuple[Gang, ...], marks: Marks, reach: Sequence[str] | None, around: Surroundings) -> list[str]:
+    """Pools that its queue reaches and its own node selector does not contradict; keys that we placed are not its own."""
     own = [
         (key, value) for gang in gangs for key, value in texts(gang.pod_spec, "nodeSelector").items() if key not in marks.placed
     ]
-    return [pool.pool_id for pool in around.pools if all(pool.node_labels.get(key, value) == value for key, value in own)]
+    return [
+        pool.pool_id
+        for pool in around.pools
+        if (reach is None or pool.pool_id in reach) and all(pool.node_labels.get(key, value) == value for key, value in own)
+    ]
 
 
 def live_pods(pods: tuple[Obj, ...]) -> tuple[Obj, ...]:

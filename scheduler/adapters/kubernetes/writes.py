@@ -22,6 +22,7 @@ class Effect(StrEnum):
 
     HOLD = "hold"
     RELEASE = "release"
+    PLACE = "place"
     MARK = "mark"
     CHECK_READY = "checkReady"
     CHECK_SHUT = "checkShut"
@@ -75,6 +76,8 @@ class Write:
             return Effect.RELEASE
         if GATED_BY in self.annotations:
             return Effect.RELEASE
+        if at(self.change, "spec", "podSets") is not None:
+            return Effect.PLACE
         return Effect.MARK if self.annotations.get(HELD_BY) == HeldBy.OWNER else Effect.HOLD
 
     @property
@@ -86,7 +89,8 @@ class Write:
             for c in parts(self.change, "status", "admissionChecks")
             for each in parts(c, "podSetUpdates")
         )
-        return any(value is not None for value in template.values()) or any(updates)
+        steers = at(self.change, "spec", "podSets") is not None
+        return steers or any(value is not None for value in template.values()) or any(updates)
 
     @property
     def lets_go(self) -> bool:

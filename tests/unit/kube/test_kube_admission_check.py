@@ -7,7 +7,7 @@ from typing import Any
 from kube_world import NOW, POOLS, job, view, workload
 from small_world import ACTING
 
-from scheduler.adapters.kubernetes.admission_check import Check, pending, ready, retry
+from scheduler.adapters.kubernetes.admission_check import Check, answer, pending, ready, retry
 from scheduler.adapters.kubernetes.guard import Drop, Fresh, judge
 from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.writes import Effect, Verb
@@ -101,6 +101,16 @@ def test_a_message_shuts_nothing_that_was_open() -> None:
     answered = queued("QuotaReserved", state={**PENDING, "state": "Ready"})
     assert judge(write, answered, Fresh(now_utc=NOW, settings=ACTING, classes={})) is Drop.CONFLICT
     assert pending(answered, CHECK, "too late", NOW) is None
+
+
+def test_without_any_policy_kueue_is_answered_all_the_same() -> None:
+    check = {"metadata": {"name": "heat"}, "spec": {"controllerName": "heatdispatch.io/admission"}}
+    stranger = {"metadata": {"name": "heat"}, "spec": {"controllerName": "budget.example/check"}}
+    write = answer(queued(), [check], NOW)
+    assert write is not None
+    assert (write.effect, write.lets_go) == (Effect.CHECK_READY, True)
+    assert answer(queued(), [stranger], NOW) is None
+    assert answer(queued("Admitted"), [check], NOW) is None
 
 
 def test_a_retry_never_carries_a_delay() -> None:

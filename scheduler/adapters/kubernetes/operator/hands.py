@@ -9,6 +9,7 @@ from datetime import datetime
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.actions import let_go
+from scheduler.adapters.kubernetes.admission_check import answer
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, Surroundings
 from scheduler.adapters.kubernetes.marks import POOL
 from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text, uid_of
@@ -40,6 +41,8 @@ AROUND_S = 2.0
 DOUBT_S = 1.0
 # Somebody else wrote first: usual. So often in a row that the wait has grown to this: worth telling.
 LOSES_S = 4.0
+# A new job, whose owner waits for a word, comes before a thousand others whose planned start has moved.
+AHEAD_S = -600.0
 # A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
 REFUSED_S = 300.0
 
@@ -99,7 +102,7 @@ class Hands:
         if obj is None:
             return
         if text(obj, "kind") == JOBS.kind:
-            self._queue.add((JOBS.plural, *change.key))
+            self._queue.add((JOBS.plural, *change.key), AHEAD_S if change.old is None else 0.0)
             return
         owner = controller_of(obj)
         if text(owner, "kind") == JOBS.kind:
@@ -167,14 +170,14 @@ class Hands:
         return None if done.again_utc is None else max(0.0, (done.again_utc - now_utc).total_seconds())
 
     def _let_go(self, key: JobKey, now_utc: datetime) -> float | None:
-        """End a hold where no policy is left that would: its policy, or what that needs, was deleted or is refused."""
+        """End a hold, and answer Kueue, where no policy is left that would: it, or what it needs, was deleted or is refused."""
         writer, of_job = self._writer(None), key[0] == JOBS.plural
         obj = (self._stores.jobs if of_job else self._stores.workloads).get(key[2], key[1])
         if writer is None or obj is None:
             return None
         jobs, workload = ((obj,), self._stores.workload_of(uid_of(obj))) if of_job else ((), obj)
         for view in views(jobs, (workload,) if workload else (), now_utc):
-            write = let_go(view, UNGOVERNED, now_utc) if view.held else None
+            write = let_go(view, UNGOVERNED, now_utc) if view.held else answer(view, self._stores.checks.all(), now_utc)
             if write is not None:
                 send(write, writer)
                 self._metrics.add("actions_total", policy="", action=write.effect.value, outcome="done")
@@ -182,9 +185,10 @@ class Hands:
         return None
 
     def _told(self, view: JobView, write: Write, policy: str) -> None:
-        """Say what was done, in the log and on the job."""
+        """Say what was done, in the log and on the job; what a check says was said on the job when it was held."""
         self._tell.info(write.reason.lower(), job=f"{write.namespace}/{write.name}", policy=policy, why=write.text)
-        self._events.say(view.job or view.workload, write.reason, write.text)
+        if write.effect is not Effect.CHECK_TELL:
+            self._events.say(view.job or view.workload, write.reason, write.text)
 
     def _send(self, done: Look, desk: Desk, view: JobView, writer: Writer) -> None:
         """Write, say so in an Event, count."""

@@ -8,11 +8,14 @@ from typing import Any
 
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, text, texts
 from scheduler.adapters.kubernetes.runtime import kinds, trim
+from scheduler.adapters.kubernetes.runtime.frozen import freeze
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 from scheduler.adapters.kubernetes.runtime.store import Store, owner_uids
 from scheduler.adapters.kubernetes.workloads import flavors_of
 
 OWNER = "owner"
+# One for all of some thousand jobs.
+SUSPENDS: Obj = freeze({"f:spec": {"f:suspend": {}}})
 # What looks at jobs rest on.
 VITAL = frozenset({kinds.JOBS.plural, kinds.PODS.plural, kinds.NODES.plural})
 POLICY_KINDS = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
@@ -35,7 +38,7 @@ def _suspends(entry: dict[str, Any]) -> bool:
 def _suspend_only(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry without its other fields."""
     named: dict[str, Any] = {key: entry[key] for key in ("manager", "operation", "subresource", "time") if key in entry}
-    return {**named, "fieldsV1": {"f:spec": {"f:suspend": {}}}}
+    return {**named, "fieldsV1": SUSPENDS}
 
 
 def _owned(kind: Kind, trimmed: trim.Trim) -> Store:
@@ -53,6 +56,8 @@ class Stores:
     cron_jobs: Store = field(default_factory=lambda: Store(kinds.CRON_JOBS))
     workloads: Store = field(default_factory=lambda: _owned(kinds.WORKLOADS, trim.common))
     flavors: Store = field(default_factory=lambda: Store(kinds.RESOURCE_FLAVORS))
+    local_queues: Store = field(default_factory=lambda: Store(kinds.LOCAL_QUEUES))
+    cluster_queues: Store = field(default_factory=lambda: Store(kinds.CLUSTER_QUEUES))
     checks: Store = field(default_factory=lambda: Store(kinds.ADMISSION_CHECKS))
     powers: Store = field(default_factory=lambda: Store(kinds.NODE_POWERS))
     plans: Store = field(default_factory=lambda: Store(kinds.PLANS))
@@ -62,7 +67,7 @@ class Stores:
         """Every store."""
         named = (
             self.jobs, self.pods, self.nodes, self.namespaces, self.cron_jobs, self.workloads, self.flavors, self.checks,
-            self.powers, self.plans,
+            self.local_queues, self.cluster_queues, self.powers, self.plans,
         )  # fmt: skip
         return (*named, *self.policy)
 

@@ -13,6 +13,7 @@ from scheduler.adapters.kubernetes.jobs import JobView, Surroundings, read
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, controller_of, labels_of, name_of, text, uid_of
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.pools import NodeRoom, PoolSelector, available_gpus, pool_of, rooms_of
+from scheduler.adapters.kubernetes.queues import reach_of
 from scheduler.adapters.kubernetes.runtime import kinds
 from scheduler.domain.job import JobClass, JobState
 from scheduler.domain.settings import Settings
@@ -87,6 +88,7 @@ class Reader:
             pools=rules.pools,
             pool_by_node=nodes,
             pool_by_flavor=stores.pool_by_flavor(pools),
+            reach=reach_of(stores.local_queues.all(), stores.cluster_queues.all(), stores.flavors.all(), rules.pools),
             checks=our_checks(stores.checks.all()),
         )
         if not any(labels.get("gpus") for labels in (power.get("status") or {} for power in stores.powers.all())):
