@@ -30,6 +30,8 @@ from audit_case import (
 )
 from audit_history import JOBS, WORKLOADS, Change, Object, at, named, noted, plus
 
+from scheduler.domain.plan import WaitReason
+
 # Marks are whole seconds, rounded down.
 ROUNDED_S = 1.0
 # A pod that got its node while a hold was on its way was not stopped on purpose.
@@ -37,12 +39,13 @@ CROSSED_S = 2.0
 
 
 def marks(case: Case) -> Iterator[str]:
-    """Every hold says by whom, since when, until when, why, and by which plan; and its end is still ahead."""
+    """Every hold says by whom, since when, until when, why, and by which plan once there is one; and its end is still ahead."""
     for one in case.ours:
         if not down(one.after) or one.event.subresource or withdraws(one):
             continue
         given = noted(one.after)
-        missing = [key for key in (HELD_BY, HELD_SINCE, HOLD_UNTIL, HOLD_REASON, HOLD_TEXT, PLAN) if not given.get(key)]
+        by_plan = () if given.get(HOLD_REASON) == WaitReason.NO_PLAN_YET.value else (PLAN,)
+        missing = [key for key in (HELD_BY, HELD_SINCE, HOLD_UNTIL, HOLD_REASON, HOLD_TEXT, *by_plan) if not given.get(key)]
         if missing:
             yield f"{one}: held without {', '.join(key.removeprefix(MARK) for key in missing)}"
         until = instant(given.get(HOLD_UNTIL))

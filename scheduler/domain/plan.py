@@ -132,6 +132,7 @@ class WaitReason(StrEnum):
     SITE_LIMIT = "SiteLimit"
     NO_FIT = "NoFit"
     UNPLACEABLE = "Unplaceable"
+    NO_PLAN_YET = "NoPlanYet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

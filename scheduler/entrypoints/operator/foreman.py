@@ -183,8 +183,7 @@ class Foreman:
             desk.letting_go = record.decision.plan.status is PlanStatus.LET_GO
             self._price_newcomers(desk, post, record)
             took_s = floor.clock.monotonic_s() - began_s
-            seen = post.observer.seen
-            self._telling.cycle(desk, record, took_s, {} if seen is None else seen.views)
+            self._telling.cycle(desk, record, took_s, post.observer.taken())
             if floor.record is not None:
                 floor.record(desk, last, record)
             writer = self._writer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.view import Seen as ClusterSeen
 from scheduler.core.accounting.going import caught_up
@@ -49,6 +50,11 @@ class ClusterObserver:
         self._blind_s, self._plants, self._promised = blind_s, plants, promised
         self._sequence = 0
         self.seen: ClusterSeen | None = None
+
+    def taken(self) -> Mapping[str, JobView]:
+        """The jobs of the last snapshot, once: kept until the next one they would hold on to every object as it was then."""
+        seen, self.seen = self.seen, None
+        return {} if seen is None else seen.views
 
     async def snapshot(self, now_utc: datetime) -> Snapshot:
         """Everything that is known at `now_utc`."""

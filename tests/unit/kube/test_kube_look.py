@@ -185,6 +185,19 @@ def test_a_held_job_without_a_decision_waits_for_the_first_plan_but_not_past_its
     assert found.again_utc == NOW + timedelta(seconds=4)
 
 
+def test_a_new_job_is_told_at_once_that_it_waits_for_the_first_plan() -> None:
+    fresh = Marks(held_by=HeldBy.ADMISSION, held_since_utc=ago(minutes=1))
+    found = look(view(job(suspend=True, marks=fresh)), desk(decided=False), NOW)
+    assert found.write is not None
+    # The end that a hold has which nobody claims: ten minutes after its begin, a minute ago.
+    assert (found.write.reason, found.write.hold_until_text) == ("Held", "2026-01-14T10:09:00Z")
+    assert found.write.annotations["heatdispatch.io/hold-reason"] == "NoPlanYet"
+    assert found.write.text == "Held until the first plan is made, at the latest 10:09 UTC"
+    assert found.again_utc == NOW + timedelta(seconds=10)
+    told = replace(fresh, hold_until_utc=NOW + timedelta(minutes=9), reason="NoPlanYet", text=found.write.text)
+    assert nothing(look(view(job(suspend=True, marks=told)), desk(decided=False), NOW))
+
+
 def test_insulated_jobs_and_those_of_their_owner_are_left_alone() -> None:
     insulated = view(job(class_name=None))
     assert nothing(look(insulated, desk(hold(insulated)), NOW))

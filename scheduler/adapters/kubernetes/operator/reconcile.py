@@ -13,7 +13,7 @@ from typing import Protocol
 
 from scheduler.adapters.kubernetes.actions import Orders, keep, let_go, taken, write_for
 from scheduler.adapters.kubernetes.admission_check import Check, pending, ready
-from scheduler.adapters.kubernetes.guard import Drop, Fresh, judge
+from scheduler.adapters.kubernetes.guard import Drop, Fresh, judge, latest_end_utc
 from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import Obj, condition, instant
 from scheduler.adapters.kubernetes.operator.book import Book, Wish
@@ -121,7 +121,7 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
         release = let_go(view, "it cannot be planned: no pool has enough GPUs for it", now_utc)
         return Look(outcome=NOTHING_TO_DO) if release is None else _judged(release, view, desk, now_utc, letting_go=True)
     if wish is None:
-        return Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, desk, now_utc))
+        return _unplanned(view, desk, now_utc)
     return _followed(wish, view, desk, now_utc)
 
 
@@ -206,6 +206,26 @@ def _newcomer(view: JobView, desk: Desk, now_utc: datetime, freed: Mapping[str, 
     room = {pool_id: free.get(pool_id, 0.0) + freed.get(pool_id, 0.0) for pool_id in {*free, *freed}}
     made = desk.counter.decide(view.state, now_utc, room)
     return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), desk.counter.plan.plan_id)
+
+
+def _unplanned(view: JobView, desk: Desk, now_utc: datetime) -> Look:
+    """A held job while there is no plan to decide it by: it is told so, with the end that a hold has which nobody claims."""
+    waits = Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, desk, now_utc))
+    rules = desk.governance
+    job_class = rules.classes.get(view.state.job.class_name)
+    if not view.held or view.marks.hold_until_utc is not None or job_class is None:
+        return waits
+    until = min(end_utc(view), latest_end_utc(view, job_class, now_utc, rules.settings))
+    which = "first" if desk.book.chapter is None else "next"
+    hold = HoldJob(
+        job_id=view.job_id,
+        until_utc=until,
+        planned_start_utc=None,
+        reason=WaitReason.NO_PLAN_YET.value,
+        text=f"Held until the {which} plan is made, at the latest {until:%H:%M} UTC",
+    )
+    told = write_for(hold, view, Orders(now_utc=now_utc)) if until > now_utc else None
+    return replace(_judged(told, view, desk, now_utc), again_utc=waits.again_utc) if isinstance(told, Write) else waits
 
 
 def _no_plan_yet(view: JobView, desk: Desk, now_utc: datetime) -> datetime | None:

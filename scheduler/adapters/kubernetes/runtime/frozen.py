@@ -40,7 +40,9 @@ EMPTY: Final = Frozen()
 
 
 def freeze(value: Any) -> Any:
-    """Return a deeply immutable copy of parsed JSON: dicts become `Frozen`, lists become tuples."""
+    """Return a deeply immutable copy of parsed JSON: dicts become `Frozen`, lists become tuples; what is frozen is shared."""
+    if type(value) is Frozen:
+        return value
     if isinstance(value, dict):
         return Frozen({sys.intern(key): freeze(item) for key, item in value.items()}) if value else EMPTY
     if isinstance(value, list | tuple):

@@ -16,6 +16,9 @@ _CONTAINER = (
 )  # fmt: skip
 # Whoever carries this label is asked for power at its address; nobody else's address is kept.
 AGENT_LABEL, AGENT_NAME = "app.kubernetes.io/name", "heat-dispatch-agent"
+# How the Job controller finds its pods; we find them by their owner.
+_JOB_SPEC = ("selector", "manualSelector")
+_JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _POD_STATUS = ("hostIPs", "podIPs", "initContainerStatuses", "ephemeralContainerStatuses", "resourceClaimStatuses")
 _CONTAINER_STATUS = ("imageID", "image", "containerID", "volumeMounts", "resources", "allocatedResources", "user", "lastState")
 _NODE_STATUS = ("images", "volumesInUse", "volumesAttached", "runtimeHandlers", "daemonEndpoints", "config", "features")
@@ -47,8 +50,11 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
 def job(obj: dict[str, Any]) -> dict[str, Any]:
     """Keep a Job and of its pod template what `pod` keeps; a template is patched, never written back from here."""
     common(obj)
-    template = (obj.get("spec") or {}).get("template") or {}
+    spec = obj.get("spec") or {}
+    template = spec.get("template") or {}
     _pod_spec(template.get("spec") or {})
+    _drop(spec, _JOB_SPEC)
+    _drop((template.get("metadata") or {}).get("labels") or {}, _JOB_LABELS)
     return obj
 
 
