@@ -133,7 +133,7 @@ class Bench:
         """Change the policy in a way that makes a cycle due at once and changes no decision; wait until it is over."""
         self.pokes += 1
         before = len(self.leader.cycles())
-        self.cluster.admin.apply(f"{HEAT}/dispatchpolicies/{POLICY}", policy(29.0 + self.pokes % 2))
+        self.cluster.admin.apply(f"{HEAT}/dispatchpolicies/{POLICY}", policy(25.0 + 0.5 * (self.pokes % 2)))
         self.wait("a cycle", lambda: len(self.leader.cycles()) > before, CYCLE_LIMIT_S)
 
 
