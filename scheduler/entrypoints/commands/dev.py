@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from scheduler.adapters.devcluster import kueue, record
 from scheduler.adapters.devcluster.build import Report, Step, Toolbox, build, digest
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.adapters.devcluster.processes import interruptible, resident_mb
+from scheduler.adapters.devcluster.realnode import images, needs
+from scheduler.adapters.devcluster.realnode.node import NAME, RealNode
 from scheduler.adapters.devcluster.versions import DEFAULT, KUBERNETES, KUEUE, OPTIONAL, PROGRAMS, programs
 from scheduler.config.kinds import KINDS
 from scheduler.config.schemas import custom_resource_definition
@@ -31,8 +33,9 @@ from scheduler.views.tables import rich_table
 SAY_EVERY_S = 30.0
 LOOK_EVERY_S = 1.0
 LABEL = "heatdispatch.io/plug=loop"
+KUBELET = "kubelet"
 # What `status` repeats of what `up` said.
-TOLD: tuple[str, ...] = ("server", "kubeconfig", "kubectl", "auditLog", "nodes", "gpusPerNode", "kueue")
+TOLD: tuple[str, ...] = ("server", "kubeconfig", "kubectl", "auditLog", "nodes", "gpusPerNode", "kueue", "realNode")
 
 UP_HELP = """Start a Kubernetes control plane on this machine, without containers, and keep it until Ctrl-C.
 
@@ -40,11 +43,16 @@ etcd, API server, controllers, scheduler and kwok (nodes that only pretend to ru
 kinds are applied. The first time the programs are built with the Go toolchain: 11 to 15 minutes on two cores, 6 GB of disk.
 After that a start takes about five seconds. Nothing is kept from one start to the next but the logs of the last one.
 
+With `--real-node` there is one more node, of containerd and a kubelet, on which processes really run; it needs root and
+packages of Debian (`scripts/real-node-setup`), and leaves nothing on the machine.
+
 **Examples**
 
     heat-dispatch dev cluster up
 
     heat-dispatch dev cluster up --kueue --nodes 8 --gpus-per-node 4 --json cluster.json
+
+    heat-dispatch dev cluster up --nodes 0 --real-node
 """
 DOWN_HELP = """End the cluster of a folder, also one whose terminal is gone.
 
@@ -89,6 +97,9 @@ def up(
     with_kueue: Annotated[bool, typer.Option("--kueue", help=f"Run Kueue {KUEUE} too.")] = False,
     nodes: Annotated[int, typer.Option(min=0, max=5000, help="Nodes that pretend to run pods.")] = 4,
     gpus_per_node: Annotated[int, typer.Option(min=0, max=64, help="GPUs of each.")] = 8,
+    real_node: Annotated[
+        bool, typer.Option("--real-node", help="One more node, on which processes really run, with as many GPUs in name.")
+    ] = False,
     node_label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help=f"Label of the nodes; again for more [default: {LABEL}].")
     ] = None,
@@ -97,17 +108,23 @@ def up(
     """Start a cluster and keep it until Ctrl-C."""
     labels, folder = labels_from(node_label or [LABEL]), folder_of(directory)
     console = talk(json_file)
+    if real_node:
+        needs.means()
     with interrupts():
-        toolbox = built(DEFAULT)
+        toolbox = built((*DEFAULT, KUBELET) if real_node else DEFAULT)
         record.claim(folder)
         err.print(f"starting Kubernetes {KUBERNETES} in {folder}", markup=False, soft_wrap=True)
-        with DevCluster(toolbox, folder) as cluster:
+        with DevCluster(toolbox, folder) as cluster, ExitStack() as more:
             cluster.apply_crds(custom_resource_definition(kind) for kind in KINDS.values())
             cluster.add_nodes(nodes, gpus_per_node, labels)
             if with_kueue:
                 err.print(f"starting Kueue {KUEUE}", markup=False)
                 kueue.start(cluster)
+            if real_node:
+                err.print("starting a real node", markup=False)
+                more.enter_context(RealNode(cluster, gpus_per_node, labels))
             described = {**cluster.to_json(), "nodes": nodes, "gpusPerNode": gpus_per_node, "kueue": with_kueue}
+            described["realNode"] = NAME if real_node else None
             record.write(folder, described, cluster.processes.pids())
             write_json(json_file, described)
             show_up(console, described)
@@ -274,6 +291,8 @@ def show_up(console: Console, described: dict[str, Any]) -> None:
     """Where the cluster is and how to use it."""
     count, gpus = described["nodes"], described["gpusPerNode"]
     parts = [f"{count} nodes of {gpus} GPUs", *([f"Kueue {KUEUE}"] if described["kueue"] else [])]
+    real = described["realNode"]
+    parts += [f"a real node {real} of {gpus} GPUs in name (image {images.BUSYBOX})"] if real else []
     tools = Path(described["kubectl"]).parent
     lines = (
         f"Kubernetes {KUBERNETES} is up at {described['server']}: {', '.join(parts)}, {len(KINDS)} kinds of heatdispatch.io",

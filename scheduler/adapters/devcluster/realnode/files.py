@@ -45,6 +45,7 @@ class Place:
 def write_all(place: Place, means: Means) -> None:
     """Write everything but the specification of `inside`."""
     (place.folder / "network").mkdir()
+    (place.folder / "scratch").mkdir()
     (place.folder / "network" / "10-pods.conflist").write_text(json.dumps(network(place), indent=1), encoding="utf-8")
     (place.folder / "containerd.toml").write_text(containerd(place, means), encoding="utf-8")
     (place.folder / "kubelet.json").write_text(json.dumps(kubelet(place), indent=1), encoding="utf-8")

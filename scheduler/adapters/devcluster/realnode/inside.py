@@ -6,6 +6,7 @@ starts the one, gives it its images, starts the other, and buries what is orphan
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MS_BIND, MS_REC, MS_SHARED = 1 << 12, 1 << 14, 1 << 20
 PATIENCE_S = 60.0
 EVERY_S = 0.1
 
@@ -25,11 +27,39 @@ def cover(spec: Mapping[str, Any]) -> None:
     Among the processes of the node mounts are shared. Otherwise the kubelet would share its own folder while it already makes
     sockets there, and fail when the one is faster than the other.
     """
-    subprocess.run([spec["mount"], "--make-rshared", "/"], check=True)
-    for folder in spec["covered"]:
-        subprocess.run([spec["mount"], "-t", "tmpfs", "-o", "mode=755", "node", folder], check=True)
+    doubled: set[Path] = set()
+    for folder in map(Path, spec["covered"]):
+        if folder.is_dir():
+            mount("node", folder, kind="tmpfs")
+            continue
+        above = next(parent for parent in folder.parents if parent.is_dir())
+        if above not in doubled:
+            double(above, Path(spec["scratch"]))
+            doubled.add(above)
+        folder.mkdir(parents=True)
     for setting, copy in spec["copied"].items():
-        subprocess.run([spec["mount"], "--bind", copy, setting], check=True)
+        mount(copy, setting, flags=MS_BIND)
+    mount("none", "/", flags=MS_REC | MS_SHARED)
+
+
+def double(folder: Path, scratch: Path) -> None:
+    """Put another folder with the same things in it in the place of one, so that new things in it are not on the machine."""
+    mount("node", scratch, kind="tmpfs")
+    for old in folder.iterdir():
+        new = scratch / old.name
+        if old.is_symlink():
+            new.symlink_to(old.readlink())
+            continue
+        new.mkdir() if old.is_dir() else new.touch()
+        mount(old, new, flags=MS_BIND | MS_REC)
+    mount(scratch, folder, flags=MS_BIND | MS_REC)
+
+
+def mount(source: str | Path, target: str | Path, *, kind: str = "", flags: int = 0) -> None:
+    """Mount, or end with what the kernel says against it."""
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), flags, None)
+    if ctypes.CDLL(None, use_errno=True).mount(*arguments) != 0:
+        sys.exit(f"cannot mount {source} on {target}: {os.strerror(ctypes.get_errno())}")
 
 
 def started(name: str, spec: Mapping[str, Any]) -> subprocess.Popen[bytes]:

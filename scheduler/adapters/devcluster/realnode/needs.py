@@ -14,14 +14,13 @@ from scheduler.adapters.devcluster.realnode.remains import hierarchies
 from scheduler.domain.errors import Misconfigured
 
 SETUP = "scripts/real-node-setup"
-# Of these Debian packages; the last two are on every Debian.
+# Of these Debian packages; the last is on every Debian.
 PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",
     "busybox": "busybox-static",
     "unshare": "util-linux",
-    "mount": "mount",
 }
 NETWORK_PACKAGE = "containernetworking-plugins"
 NETWORK_PLUGINS = ("ptp", "host-local", "loopback")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -39,15 +39,15 @@ EVERY_S = 0.05
 class RealNode:
     """Use it in a `with` block inside that of its cluster; one for each cluster.
 
-    gpus: how many `nvidia.com/gpu` it says it has (nothing is behind them); labels: of the Node.
+    gpus: how many `nvidia.com/gpu` it says it has (nothing is behind them); labels: of the Node; group: name of its control
+    groups.
     """
 
     cluster: DevCluster
     gpus: int = 2
     labels: Mapping[str, str] = field(default_factory=dict)
     started_s: float = 0.0
-    _made: tuple[Path, ...] = ()
-    _first: Identity | None = None
+    group: str = ""
 
     def __enter__(self) -> Self:
         """Start; whatever goes wrong, nothing is left."""
@@ -67,11 +67,6 @@ class RealNode:
         """Where it keeps everything but its logs; gone when it is."""
         return self.cluster.folder / FOLDER
 
-    @property
-    def group(self) -> str:
-        """Name of its control groups, the same for the same folder."""
-        return f"heat-dispatch-node-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}"
-
     def start(self) -> None:
         """Bring it up and wait until pods may come.
 
@@ -85,11 +80,12 @@ class RealNode:
         if self.cluster.toolbox.missing(["kubelet"]):
             raise NotBuilt("the kubelet is not built: run `heat-dispatch dev cluster build --with kubelet`")
         self.folder.mkdir(mode=0o755)
-        place = files.Place(folder=self.folder, port=free_ports(1)[0], group=self.group)
+        (port,) = free_ports(1)
+        self.group = f"{remains.PREFIX}{os.getpid()}-{port}"
+        place = files.Place(folder=self.folder, port=port, group=self.group)
         files.write_all(place, means)
-        remains.clear_cgroups(self.group)
+        remains.clear_stale()
         remains.make_cgroups(self.group)
-        self._made = remains.make_folders(Path(folder) for folder in files.COVERED)
         spec = self.folder / "inside.json"
         spec.write_text(json.dumps(self._spec(place, means), indent=1), encoding="utf-8")
         separate = (means.programs["unshare"], *needs.NAMESPACES)
@@ -109,7 +105,7 @@ class RealNode:
         return {
             "covered": files.COVERED,
             "copied": files.copies(place),
-            "mount": means.programs["mount"],
+            "scratch": f"{place.folder}/scratch",
             "path": means.path,
             "logs": str(self.cluster.folder),
             "containerd": [means.programs["containerd"], "--config", f"{place.folder}/containerd.toml"],
@@ -150,7 +146,7 @@ class RealNode:
         until_s = time.monotonic() + STOP_S
         while first is not None and first.alive() and time.monotonic() < until_s:
             time.sleep(EVERY_S)
-        left = (*remains.clear_cgroups(self.group), *remains.clear_folders(self._made))
+        left = remains.clear_cgroups(self.group) if self.group else ()
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(Exception):
             self.cluster.admin.delete(PATH)

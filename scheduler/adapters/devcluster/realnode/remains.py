@@ -1,4 +1,4 @@
-"""What a node may leave on the machine when it is gone, found and taken away: control groups, and empty folders for mounts.
+"""What a node leaves on the machine when it is gone, found and taken away: its control groups, which are empty then.
 
 Mounts, processes, pod networks and kernel settings are not among it: they are in namespaces, or copies, and go with the node.
 """
@@ -6,11 +6,12 @@ Mounts, processes, pod networks and kernel settings are not among it: they are i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+# Followed by the process id of who holds the node, and the port of its kubelet.
+PREFIX = "heat-dispatch-node-"
 UNIFIED = "cgroup.controllers"
 WITHIN_S = 15.0
 EVERY_S = 0.05
@@ -49,6 +50,14 @@ def cgroups(name: str) -> tuple[Path, ...]:
     return tuple(sorted(found, key=lambda group: -len(group.parts)))
 
 
+def clear_stale() -> None:
+    """Remove the groups of nodes whose holder was killed; a name says whose they are."""
+    for name in {path.name for root in hierarchies() for path in root.glob(f"{PREFIX}*")}:
+        holder = name.removeprefix(PREFIX).partition("-")[0]
+        if not Path(f"/proc/{holder}").exists():
+            clear_cgroups(name)
+
+
 def clear_cgroups(name: str) -> tuple[Path, ...]:
     """Remove them, waiting for processes that are about to end. Returns those that somebody still uses."""
     until_s = time.monotonic() + WITHIN_S
@@ -59,20 +68,3 @@ def clear_cgroups(name: str) -> tuple[Path, ...]:
         if cgroups(name):
             time.sleep(EVERY_S)
     return cgroups(name)
-
-
-def make_folders(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Make folders that are not there, with their parents; returns what was made, the deepest first."""
-    made = [missing for path in paths for missing in reversed([one for one in (path, *path.parents) if not one.exists()])]
-    for path in dict.fromkeys(made):
-        path.mkdir()
-    return tuple(sorted(dict.fromkeys(made), key=lambda path: -len(path.parts)))
-
-
-def clear_folders(made: Iterable[Path]) -> tuple[Path, ...]:
-    """Remove folders that were made, unless somebody has put something there. Returns those that are left."""
-    paths = tuple(made)
-    for path in paths:
-        with suppress(OSError):
-            path.rmdir()
-    return tuple(path for path in paths if path.exists())
