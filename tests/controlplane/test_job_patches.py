@@ -131,6 +131,12 @@ def client(cluster: DevCluster) -> Iterator[KubeClient]:
         yield KubeClient(connection)
 
 
+@pytest.fixture(autouse=True)
+def opted_in(cluster: DevCluster, namespace: str) -> None:
+    """The namespace takes part: its jobs may be held and stopped."""
+    cluster.admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"heatdispatch.io/dispatch": "enabled"}}})
+
+
 def created(cluster: DevCluster, client: KubeClient, namespace: str, **spec: object) -> Hand:
     """A Job that its owner left to the plan."""
     wanted = job("train", labels=LABELS, runs="600s", gpus=4)
@@ -160,7 +166,6 @@ def test_a_job_is_held_started_stopped_moved_and_let_finish(cluster: DevCluster,
 
 
 def test_a_job_whose_pods_find_no_node_is_held_back(cluster: DevCluster, client: KubeClient, namespace: str) -> None:
-    cluster.admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": {"heatdispatch.io/dispatch": "enabled"}}})
     wanted = job("train", suspend=False, labels=LABELS, gpus=8, pods=3, selector={"zone": "b"})
     cluster.admin.create(jobs_path(namespace), wanted)
     hand = Hand(cluster, client, namespace, "train")
