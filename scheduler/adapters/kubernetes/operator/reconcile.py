@@ -34,7 +34,8 @@ from scheduler.domain.settings import Mode
 SOON_S = 5.0
 # However quiet it is, every held job is looked at this often.
 AT_LEAST_S = 300.0
-# A new job is decided by the next cycle, not before, when no plan is there to price it on; until then it is looked at so often.
+# A new job is decided by the next cycle when no plan is there to price it on, and it may have come while that was at work on
+# another picture: until it is decided it is looked at so often.
 NO_PLAN_S = 10.0
 
 SENT, DROPPED, NOTHING_TO_DO = "sent", "dropped", "nothing"
@@ -210,7 +211,7 @@ def _newcomer(view: JobView, desk: Desk, now_utc: datetime, freed: Mapping[str, 
 
 def _unplanned(view: JobView, desk: Desk, now_utc: datetime) -> Look:
     """A held job while there is no plan to decide it by: it is told so, with the end that a hold has which nobody claims."""
-    waits = Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, desk, now_utc))
+    waits = Look(outcome=NOTHING_TO_DO, again_utc=_no_plan_yet(view, now_utc))
     rules = desk.governance
     job_class = rules.classes.get(view.state.job.class_name)
     if not view.held or view.marks.hold_until_utc is not None or job_class is None:
@@ -228,12 +229,11 @@ def _unplanned(view: JobView, desk: Desk, now_utc: datetime) -> Look:
     return replace(_judged(told, view, desk, now_utc), again_utc=waits.again_utc) if isinstance(told, Write) else waits
 
 
-def _no_plan_yet(view: JobView, desk: Desk, now_utc: datetime) -> datetime | None:
+def _no_plan_yet(view: JobView, now_utc: datetime) -> datetime | None:
     """When to look again at a job of which nothing is decided; never, if nothing holds it."""
     if not view.held:
         return None
-    soon = now_utc + timedelta(seconds=NO_PLAN_S if desk.book.chapter is None else AT_LEAST_S)
-    return min(soon, end_utc(view))
+    return min(now_utc + timedelta(seconds=NO_PLAN_S), end_utc(view))
 
 
 def _followed(wish: Wish, view: JobView, desk: Desk, now_utc: datetime) -> Look:

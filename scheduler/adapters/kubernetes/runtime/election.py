@@ -20,6 +20,8 @@ from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 INSTALLATION = "heatdispatch.io/installation"
 """Annotation of the Lease: the namespace of the operator that it serves."""
 
+STOPPED = "stopped"
+
 OnStarted = Callable[[Term], None]
 OnStopped = Callable[[Term], None]
 
@@ -111,10 +113,10 @@ class Election:
         self._stopping.set()
         term = self._term
         if term is not None:
-            term.end("stopped")
+            term.end(STOPPED)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(drain_s)
-        self._end("stopped")
+        self._end(STOPPED)
         if (self._thread is None or not self._thread.is_alive()) and (term is None or term.drained(drain_s)):
             self._release()
 
@@ -220,7 +222,8 @@ class Election:
         if term is None:
             return
         term.end(why)
-        self._tell.warning("no longer leading", why=term.over, term=term.number)
+        tell = self._tell.info if term.over == STOPPED else self._tell.warning
+        tell("no longer leading", why=term.over, term=term.number)
         if self._on_stopped is not None:
             try:
                 self._on_stopped(term)

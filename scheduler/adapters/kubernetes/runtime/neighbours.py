@@ -37,12 +37,14 @@ class Neighbours:
         self.other = ""
 
     def turn(self, *, leading: bool, stranger: str) -> None:
-        """Listen while leading; say that we are there while another installation leads (`stranger`)."""
+        """Say that we are there while another installation leads (`stranger`); listen while our own does."""
         try:
-            seen = self._read() if leading or stranger else None
+            seen = self._read()
             if stranger and not leading:
                 self._announce(seen)
-            found = self._heard(seen) if leading else stranger
+                found = stranger
+            else:
+                found = self._heard(seen)
         except ApiError as error:
             # Who may not read or write it still stands by; what is known stays.
             self._tell.debug("neighbours not asked", why=error)
