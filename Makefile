@@ -10,7 +10,7 @@ export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane realnode unit bench docs requirements clean
+.PHONY: help setup demo test lint controlplane realnode unit bench bench-operator docs requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,10 @@ bench: $(DEV) ## measure the planner, CBC's naive model beside it (tables under 
 	@$(BIN)/heat-dispatch bench plan $(if $(SIZES),--jobs $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  --naive $(if $(NAIVE_SIZES),--naive-jobs $(NAIVE_SIZES)) $(if $(NAIVE_LIMIT_S),--naive-limit-s $(NAIVE_LIMIT_S)) \
 	  --json bench-output/plan.json --markdown bench-output/plan.md
+
+bench-operator: $(DEV) controlplane ## measure the operator at 1,000 nodes and 5,000 Jobs (half an hour); quick: SIZE="--nodes 50 --jobs 200"
+	@mkdir -p bench-output
+	@$(BIN)/python -m benchmarks.operator $(SIZE) --json bench-output/operator.json --markdown bench-output/operator.md
 
 docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py
