@@ -92,7 +92,7 @@ def test_the_api_server_finds_no_fault_in_the_policies(cluster: DevCluster, lab:
     kinds = [kind for kind in PLURALS if not kind.endswith("Binding")]
     found = [one for kind in kinds for one in cluster.admin.items(f"{ADMISSION}/{PLURALS[kind]}")]
     ours = [one for one in found if one["metadata"]["name"].startswith("heatdispatch-")]
-    assert len(ours) == 3
+    assert len(ours) == 4
     assert [one["status"]["typeChecking"] for one in ours if "typeChecking" in one.get("status", {})] in ([], [{}])
 
 
@@ -177,6 +177,32 @@ def test_nothing_is_held_outside_dispatch_nor_without_a_policy(cluster: DevClust
     cluster.admin.delete(f"{HEAT}/dispatchpolicies/{POLICY}")
     cluster.wait("no policy", lambda: not held(asked(cluster, lab, flexible)) or None, 10.0)
     set_mode(cluster, "Dispatch")
+
+
+def test_whoever_turns_the_lever_of_a_held_job_has_it_for_good(cluster: DevCluster, lab: str) -> None:
+    """Off and on again before anybody looked leaves no other trace: it is the creator's own field, with its old value."""
+
+    def holder(name: str, change: Object, query: str = "") -> str:
+        """Who holds a Job after a change of it."""
+        cluster.admin.create(jobs_path(lab), plain(name, **{CLASS: "adm-later"}))
+        cluster.admin.patch(f"{jobs_path(lab, name)}{query}", change)
+        return str(cluster.admin.get(jobs_path(lab, name))["metadata"]["annotations"].get(HELD_BY))
+
+    assert holder("scaled", {"spec": {"parallelism": 2}}) == "admission"
+    assert holder("labelled", {"metadata": {"labels": {"a": "b"}}}) == "admission"
+    assert holder("released", {"spec": {"suspend": False}}, "?fieldManager=heat-dispatch") == "admission"
+    cluster.wait(
+        "the policy in force", lambda: holder(f"lifted-{time.monotonic_ns()}", {"spec": {"suspend": False}}) == "owner"
+    )
+    cluster.admin.create(jobs_path(lab), job("left", labels={CLASS: "adm-later"}) | {"metadata": handed("left")})
+    for suspend in (False, True):
+        cluster.admin.patch(jobs_path(lab, "left"), {"spec": {"suspend": suspend}})
+    assert cluster.admin.get(jobs_path(lab, "left"))["metadata"]["annotations"][HELD_BY] == "owner"
+
+
+def handed(name: str) -> Object:
+    """Metadata of a Job whose start its owner leaves to the plan."""
+    return {"name": name, "annotations": {"heatdispatch.io/start": "planned"}}
 
 
 def test_the_status_of_a_node_power_is_its_own_agents(cluster: DevCluster, lab: str) -> None:

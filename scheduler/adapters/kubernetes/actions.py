@@ -18,6 +18,7 @@ from scheduler.adapters.kubernetes.jobs import JobView, Lever, live_pods, unboun
 from scheduler.adapters.kubernetes.marks import (
     GATE,
     GATED_BY,
+    HELD_BY,
     HOLD_UNTIL,
     HeldBy,
     Marks,
@@ -189,12 +190,18 @@ def stop(view: JobView, action: StopJob, orders: Orders) -> Verdict:
 
 
 def taken(view: JobView) -> Write | None:
-    """Remember that its owner took a job over that we once held; None when there is nothing of ours to withdraw."""
-    touched = view.marks.held or view.marks.released_utc is not None
-    if not view.owner_took or view.marks.held_by is HeldBy.OWNER or not touched:
+    """Remember that its owner took a job over that we once held; None when there is nothing of ours to withdraw.
+
+    Where the API server has noted it already (policies/admission), what is left of the hold is taken away.
+    """
+    seen = view.marks
+    known = seen.held_by is HeldBy.OWNER
+    touched = seen.hold_until_utc is not None if known else seen.held or seen.released_utc is not None
+    if not view.owner_took or not touched:
         return None
-    marks = replace(over(view.marks), held_by=HeldBy.OWNER)
-    change: dict[str, object] = {"metadata": {"annotations": changed(view.target, to_annotations(marks))}}
+    marks = to_annotations(replace(over(seen), held_by=HeldBy.OWNER))
+    annotations = {**changed(view.target, marks), HELD_BY: HeldBy.OWNER.value}
+    change: dict[str, object] = {"metadata": {"annotations": annotations}}
     said = f"{view.owner_took}: it is not held, released or stopped by heat-dispatch any more"
     kind = kind_of(view.target, view.workload)
     return patch_of(kind, view.target, change, job_id=view.job_id, reason=OWNER_TOOK, said=said[0].upper() + said[1:])

@@ -320,6 +320,15 @@ class TestTaken:
         assert write.annotations == marked(held_by="owner", held_since=None, hold_until=None, hold_reason=None)
         assert write.text.startswith("Its owner started it himself: it is not held, released or stopped")
 
+    def test_where_the_api_server_noted_it_already_what_is_left_of_the_hold_goes(self) -> None:
+        write = taken(view(job(suspend=True, marks=replace(HELD, held_by=HeldBy.OWNER))))
+        assert write is not None
+        assert write.effect is Effect.MARK
+        assert "spec" not in write.change
+        left = {key.removeprefix("heatdispatch.io/") for key, value in write.annotations.items() if value is None}
+        assert {"held-since", "hold-until", "hold-reason"} <= left
+        assert write.annotations["heatdispatch.io/held-by"] == "owner"
+
     def test_where_we_left_no_trace_there_is_nothing_to_remember(self) -> None:
         assert taken(view(job(suspend=True))) is None
         assert taken(view(job(marks=Marks(held_by=HeldBy.OWNER)))) is None
