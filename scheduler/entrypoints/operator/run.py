@@ -69,6 +69,8 @@ TICK_S = 900.0
 POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 2.0
+# One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
+REFILL = 59.0 / 60.0
 RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 
 
@@ -132,7 +134,9 @@ class Operator:
         self._client = KubeClient(self._connected(), hear=self._rights.heard)
         self._stores = Stores()
         self._caches = Caches(self._reflecting(one) for one in self._stores.all())
-        self._limiter = WriteLimiter(self._clock, self._wait, rate_per_s=options.writes_per_s, burst=options.writes_per_s)
+        self._limiter = WriteLimiter(
+            self._clock, self._wait, rate_per_s=options.writes_per_s * REFILL, burst=options.writes_per_s
+        )
         self._term_writer: Writer | None = None
         self._candidate = False
         self._events = EventRecorder(lambda: self._term_writer, self._clock, instance=self.identity)
