@@ -147,20 +147,6 @@ def test_leaving_dispatch_lets_every_hold_go_within_a_tick_of_the_guard(world: O
     world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Dispatch", 60.0)
 
 
-def test_advising_writes_nothing_but_our_kinds_and_events(world: Operated) -> None:
-    world.policy(mode="Advise")
-    world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Advise", 60.0)
-    before = len(world.written())
-    world.submit("advised", suspend=False, runs="600s")
-    world.cluster.wait("a running pod", lambda: running_pods(world.cluster, LAB, "advised"))
-    world.policy(queue={"maxHold": "71h"})
-    world.cluster.wait("the next plan", lambda: world.replicas[0].told().count(" cycle ") >= 3, 60.0)
-    assert {one.resource for one in world.written()[before:]} <= {"dispatchplans", "dispatchpolicies", "events", "leases"} | OWN
-    assert world.job("advised")["spec"]["suspend"] is False
-    world.policy(mode="Dispatch")
-    world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Dispatch", 60.0)
-
-
 def test_nothing_is_allowed_that_is_not_used(world: Operated) -> None:
     """Of every rule but those of Kueue, which is not here, and of caps, for which no agent is here."""
     used = {(one.group, one.resource + (f"/{one.subresource}" if one.subresource else ""), one.verb) for one in world.asked()}
