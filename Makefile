@@ -59,6 +59,10 @@ unit: $(DEV) controlplane realnode ## the test suite alone
 
 test: lint unit ## everything CI runs
 
+week: $(DEV) controlplane ## a random week beside a real API server, longer or another one: WEEK_SECONDS=600 WEEK_SEED=7
+	@HEAT_DISPATCH_WEEK_SECONDS=$(or $(WEEK_SECONDS),60) HEAT_DISPATCH_WEEK_SEED=$(or $(WEEK_SEED),1) \
+	  $(BIN)/python -m pytest -s tests/controlplane/test_random_week.py
+
 bench: $(DEV) ## measure the planner, CBC's naive model beside it (tables under bench-output/); quick: SIZES=100 SEEDS=2
 	@mkdir -p bench-output
 	@$(BIN)/heat-dispatch bench plan $(if $(SIZES),--jobs $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
