@@ -93,7 +93,8 @@ def hold(view: JobView, action: HoldJob, orders: Orders) -> Verdict:
     marks = replace(
         view.marks,
         held_by=_holder(view),
-        held_since_utc=view.marks.held_since_utc or orders.now_utc,
+        # By the API server's clock it cannot have begun before the job was there; ours may have been set back.
+        held_since_utc=view.marks.held_since_utc or max(orders.now_utc, view.state.job.submit_utc),
         hold_until_utc=action.until_utc,
         reason=action.reason,
         text=with_plan(action.text, orders.plan_id),

@@ -250,11 +250,11 @@ class Foreman:
             self._tell.info("policies read", policies=[desk.governance.policy for desk in desks])
 
     def _taken_over(self, old: Desk | None, new: Desk) -> None:
-        """What stands goes on while the policy's site and settings are the same; else a new plan is due at once."""
+        """What stands goes on while the policy's site and settings are the same; else, or for a new one, a plan is due."""
         post = self._post(new)
         if old is not None and (old.governance.site, old.governance.settings) == (new.governance.site, new.governance.settings):
             new.counter, new.letting_go = old.counter, old.letting_go
-        elif post.watch.last is not None:
+        else:
             post.changed = True
 
     def _changed_cycle(self, term: Term) -> None:
