@@ -27,8 +27,9 @@ PINNED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS"
 START_LIMIT_S = 60.0
 RULE_LIMIT_S = 20.0
 READY = "ready"
-# What follows the brake: the last step under way, rounding, checking, explaining.
-OVERTIME_S = 15.0
+# The brake ends a long solve with the best plan so far. This is for one that hangs: a machine that is ten times too busy must
+# not cost the plan, since what takes its place starts jobs that would have waited.
+OVERTIME_S = 60.0
 
 Seconds = Callable[[], float]
 Limit = float | Callable[[Settings], float]
@@ -61,7 +62,7 @@ def brake(clock_s: Seconds | None, guard_s: float) -> Callable[[], bool]:
 
 
 def limit_of(settings: Settings) -> float:
-    """When a decision must be there: the policy's budget, after which the best plan so far is taken, and time to finish it."""
+    """When a solver counts as hanging: well past the policy's budget, after which the best plan so far is taken."""
     return settings.budget.guard_s + OVERTIME_S
 
 

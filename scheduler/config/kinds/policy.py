@@ -117,7 +117,7 @@ class Cycle(Part):
     every: Literal["15m", "30m", "1h"] = about("Time between plans.", "duration", default="1h")
     horizon: DurationText = about("How far a plan looks ahead.", "duration", default="48h")
     solve_budget_seconds: float = about(
-        "After this the best plan so far is taken; 15 s later the solver is ended and a degraded plan takes over.",
+        "After this the best plan so far is taken; a minute later the solver is ended and a degraded plan takes over.",
         "s",
         default=25.0,
         gt=0.0,
