@@ -41,6 +41,11 @@ MANAGER = re.compile(r"(^|&)fieldManager=heat-dispatch(&|$)")
 PARTS = re.compile(r"([0-9.]+)([hms])")
 SIZES_S = {"h": 3600.0, "m": 60.0, "s": 1.0}
 UNCLAIMED_S = 600.0
+# Kinds beside Job that run to completion, and that Kueue stops and starts through their Workload.
+BATCH = (
+    *("AppWrapper", "JAXJob", "JobSet", "MPIJob", "PaddleJob", "PyTorchJob", "RayJob", "SparkApplication", "TFJob", "TrainJob"),
+    "XGBoostJob",
+)
 # What a job is judged by, beside itself.
 AROUND = (NAMESPACES, CLASSES, POLICIES)
 
@@ -231,7 +236,8 @@ class Case:
         bad = [key for key, readable in READABLE.items() if key in given and not readable(given[key])]
         if bad:
             return f"{' and '.join(bad)} cannot be read"
-        if owner and owner.get("kind") not in ("CronJob", "Job") and given.get(MARK + "allow-owned") != "true":
+        whole = owner.get("kind") in (("Job", *BATCH) if is_workload(job) else ("CronJob", "Job"))
+        if owner and not whole and given.get(MARK + "allow-owned") != "true":
             return f"a {owner.get('kind')} controls it"
         return "" if is_workload(job) or _gpus(job) else "it asks for no GPU"
 

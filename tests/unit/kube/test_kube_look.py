@@ -268,6 +268,8 @@ def test_a_queued_job_that_is_to_wait_gives_its_quota_back_and_its_check_says_wh
     assert at(held.write.change, "spec", "active") is False
     off = queued("deferrable", "Evicted", active=False, marks=HELD)
     assert answer(look(off, checking(hold(off)), NOW)) == ("Pending", HELD.text)
+    going = queued("deferrable", active=False, marks=HELD)  # Kueue has not taken the quota back yet
+    assert answer(look(going, checking(hold(going)), NOW)) == ("Pending", HELD.text)
     over = look(off, checking(hold(off)), NOW + timedelta(hours=5))
     assert over.write is not None
     assert at(over.write.change, "spec", "active") is True

@@ -110,7 +110,7 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
         return Look(outcome=NOTHING_TO_DO) if write is None else _judged(write, view, desk, now_utc)
     free = desk.mode is not Mode.DISPATCH or view.insulated or bool(view.owner_took) or desk.letting_go
     wish = None if free else desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
-    if view.asked:
+    if view.asked and not view.held:  # of one that is switched off Kueue has only not taken the quota back yet
         return _answered(view, desk, wish, now_utc, free=free)
     if free:
         return Look(outcome=NOTHING_TO_DO, advice=_advice(view, desk, now_utc))
