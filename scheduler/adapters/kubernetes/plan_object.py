@@ -10,16 +10,19 @@ import numpy as np
 
 from scheduler.domain.action import HoldJob, SetCap, StartJob, StopJob
 from scheduler.domain.decision import Decision
-from scheduler.domain.plan import Offer
+from scheduler.domain.plan import Offer, Plan
+from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import Settings
 from scheduler.domain.time import FloatArray, TimeGrid
-from scheduler.units import S_PER_H
+from scheduler.units import S_PER_H, kw_from_w
 
 API_VERSION = "heatdispatch.io/v1alpha1"
 MOST_HOURS = 96
+OUTLOOK_HOURS = 24
 MOST_TERMS = 32
+MOST_PARTS = 64
 LONGEST_REASON = 1024
-CENT_DIGITS, KW_DIGITS, GAP_DIGITS = 2, 1, 5
+CENT_DIGITS, KW_DIGITS, GAP_DIGITS, PRICE_DIGITS = 2, 1, 5, 4
 
 
 def instant(at_utc: datetime) -> str:
@@ -38,13 +41,16 @@ def plan_object(policy: str, decision: Decision, settings: Settings, baseline_eu
     }
 
 
-def plan_status(decision: Decision, settings: Settings, baseline_eur: Mapping[str, float]) -> dict[str, Any]:
+def plan_status(
+    decision: Decision, settings: Settings, baseline_eur: Mapping[str, float], problem: PlanProblem | None = None
+) -> dict[str, Any]:
     """The plan in numbers, rounded to what they are known to.
 
     Args:
         decision: what was decided.
         settings: whose mode it was made in.
         baseline_eur: cost by term of the simplest rule on the same problem; empty when it is not known.
+        problem: what the plan solves; None for a plan that nobody solved, which is then told without its outlook.
     """
     plan = decision.plan
     counts = {kind: sum(isinstance(action, kind) for action in decision.actions) for kind in COUNTED}
@@ -63,6 +69,8 @@ def plan_status(decision: Decision, settings: Settings, baseline_eur: Mapping[st
     }
     if plan.report.rounded_gap is not None:
         status["planGap"] = round(plan.report.rounded_gap, GAP_DIGITS)
+    if problem is not None:
+        status["outlook"] = outlook(plan, problem)
     return status
 
 
@@ -115,3 +123,59 @@ def hourly(values_kw: FloatArray, grid: TimeGrid) -> FloatArray:
     sums = np.bincount(hour, weights=known)
     means: FloatArray = sums / np.bincount(hour)
     return means
+
+
+def outlook(plan: Plan, problem: PlanProblem) -> dict[str, Any]:
+    """The plan's next day by clock hour: price of power, GPUs and power by pool, heat against demand by customer.
+
+    The power of a pool is that of its other load and, for each GPU of a planned job, its draw above an idle one:
+    it_kw = base_it_kw + it_kw_per_draw_kw * sum of gpus * (draw_w - idle_w).
+    """
+    grid = plan.grid
+    first = grid.start_utc.replace(minute=0, second=0, microsecond=0)
+    price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
+    gpus, draw_kw = _planned(plan, problem)
+    pools = [
+        {
+            "pool": pool.pool_id,
+            "gpus": _shown(gpus[index], grid, KW_DIGITS),
+            "itKw": _shown(pool.base_it_kw + pool.it_kw_per_draw_kw * draw_kw[index], grid, KW_DIGITS),
+        }
+        for index, pool in enumerate(problem.pools[:MOST_PARTS])
+    ]
+    nothing = np.zeros(len(plan.step_slots))
+    offtakes = [
+        {
+            "offtake": one.offtake_id,
+            "heatKw": _shown(np.repeat(plan.sold_kw.get(one.offtake_id, nothing), plan.step_slots), grid, KW_DIGITS),
+            "demandKw": _shown(one.demand_kw, grid, KW_DIGITS),
+            "eurPerKwh": _shown(one.price_eur_per_kwh, grid, PRICE_DIGITS),
+        }
+        for one in problem.offtakes[:MOST_PARTS]
+    ]
+    return {"start": instant(first), "eurPerKwh": _shown(price, grid, PRICE_DIGITS), "pools": pools, "offtakes": offtakes}
+
+
+def _planned(plan: Plan, problem: PlanProblem) -> tuple[FloatArray, FloatArray]:
+    """(GPUs, draw above idle in kW) of planned jobs by pool and slot, shape [pools, slots]; mixtures by their weights."""
+    jobs = {job.job_id: job for job in problem.jobs}
+    gpus = np.zeros((len(problem.pools), plan.grid.slots))
+    draw_kw = np.zeros_like(gpus)
+    for planned in plan.jobs:
+        job = jobs.get(planned.job_id)
+        for option in () if job is None else planned.options:
+            assert job is not None
+            draws_w = np.array([point.draw_w for point in job.points]) - problem.pools[option.pool].idle_w
+            share = np.full(len(option.points), option.weight)
+            share[-1] *= option.last_slot_fraction
+            last = min(option.end_slot, plan.grid.slots)
+            span = slice(option.start_slot, last)
+            kept = slice(0, last - option.start_slot)
+            gpus[option.pool, span] += job.gpus * share[kept]
+            draw_kw[option.pool, span] += kw_from_w(1.0) * job.gpus * (share * draws_w[option.points])[kept]
+    return gpus, draw_kw
+
+
+def _shown(values: FloatArray, grid: TimeGrid, digits: int) -> list[float]:
+    """The first hours of a series."""
+    return [round(float(one), digits) for one in hourly(values, grid)[:OUTLOOK_HOURS]]

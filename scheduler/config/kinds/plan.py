@@ -37,6 +37,32 @@ class Term(Part):
     eur: float = about("Amount; revenue is negative.", "EUR")
 
 
+class PoolOutlook(Part):
+    """What a pool is planned to do, hour by hour."""
+
+    pool: Name = about("Pool.")
+    gpus: list[float] = about("GPUs of planned jobs, mean of each hour.", "count", default_factory=list, max_length=48)
+    it_kw: list[float] = about("Power of the pool's nodes, all jobs included.", "kW", default_factory=list, max_length=48)
+
+
+class OfftakeOutlook(Part):
+    """What a heat customer is planned to get, hour by hour."""
+
+    offtake: Name = about("HeatOfftake.")
+    heat_kw: list[float] = about("Heat sold to it.", "kW", default_factory=list, max_length=48)
+    demand_kw: list[float] = about("Heat that it asks for.", "kW", default_factory=list, max_length=48)
+    eur_per_kwh: list[float] = about("What it pays.", "EUR/kWh", default_factory=list, max_length=48)
+
+
+class Outlook(Part):
+    """The plan's next day: one value for each clock hour from `start` on."""
+
+    start: InstantText = about("Begin of the first hour.")
+    eur_per_kwh: list[float] = about("What power costs, fees and the price of carbon included.", "EUR/kWh", max_length=48)
+    pools: list[PoolOutlook] = about("Pools.", default_factory=list, max_length=64)
+    offtakes: list[OfftakeOutlook] = about("Heat customers.", default_factory=list, max_length=64)
+
+
 class DispatchPlanStatus(Status):
     """The plan in numbers; replaced in place, history is in the ledger."""
 
@@ -51,6 +77,7 @@ class DispatchPlanStatus(Status):
     objective: list[Term] = about("Cost by term.", default_factory=list, max_length=32)
     baseline: list[Term] = about("Cost of the baseline by term.", default_factory=list, max_length=32)
     heat: list[PlugHeat] = about("Heat by plug and hour.", default_factory=list, max_length=64)
+    outlook: Outlook | None = about("The next day by pool and customer; only of a plan that was solved.", default=None)
     held: int | None = about("Jobs held.", "count", default=None, ge=0)
     started: int | None = about("Jobs started.", "count", default=None, ge=0)
     stopped: int | None = about("Jobs stopped.", "count", default=None, ge=0)

@@ -102,7 +102,8 @@ class Telling:
         try:
             if seen is None:
                 writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "spec": {"policyRef": policy}}, policy)
-            status = plan_status(decision, desk.governance.settings, baseline_eur)
+            problem = None if desk.counter is None else desk.counter.problem
+            status = plan_status(decision, desk.governance.settings, baseline_eur, problem)
             status["conditions"] = list(merged(seen or NOTHING, (current,), decision.at_utc))
             writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "status": status}, policy, "status", seen)
         except (Fenced, OutOfReach):

@@ -10,7 +10,9 @@ from small_world import ACTING, NOW, queued, small_site, snapshot
 
 from scheduler.adapters.kubernetes.plan_object import hourly, plan_object, plan_status, terms
 from scheduler.config.kinds import DispatchPlan
+from scheduler.core.acting.newcomer import counter_for
 from scheduler.domain.decision import Decision
+from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import TimeGrid, utc
 from scheduler.loop.decide import decide
 
@@ -20,6 +22,15 @@ def decision() -> Decision:
     """A decision with two jobs that wait and a heat customer."""
     site = small_site()
     return decide(site, snapshot([queued("a"), queued("b", gpus=16)], site=site), ACTING)
+
+
+@pytest.fixture(scope="module")
+def solved(decision: Decision) -> tuple[Decision, PlanProblem]:
+    """The decision, and the problem that its plan solves."""
+    site = small_site()
+    counter = counter_for(site, snapshot([queued("a"), queued("b", gpus=16)], site=site), ACTING, decision.plan)
+    assert counter is not None
+    return decision, counter.problem
 
 
 def test_its_own_schema_takes_it(decision: Decision) -> None:
@@ -40,6 +51,31 @@ def test_heat_by_hour_adds_up_to_what_is_offered(decision: Decision) -> None:
     energy_kwh = float(offer.p50_kw.sum()) * offer.grid.slot_h
     assert sum(hour["p50Kw"] for hour in plug["hours"]) == pytest.approx(energy_kwh, abs=0.05 * len(plug["hours"]))
     assert plug["hours"][0]["start"] == "2026-01-14T10:00:00Z"
+
+
+def test_the_outlook_tells_the_next_day_by_pool_and_customer(solved: tuple[Decision, PlanProblem]) -> None:
+    decision, problem = solved
+    made = plan_object("site", decision, ACTING, {})
+    made["status"] = plan_status(decision, ACTING, {}, problem)
+    read = DispatchPlan.model_validate(made)
+    assert read.status is not None
+    assert read.status.outlook is not None
+    found, plan = made["status"]["outlook"], decision.plan
+    assert found["start"] == "2026-01-14T10:00:00Z"
+    assert len(found["eurPerKwh"]) == 24
+    # What pools draw adds up to what the plan says of the site, and sold heat is what it sells.
+    it_kw = hourly(np.repeat(plan.it_kw, plan.step_slots), plan.grid)[:24]
+    assert np.sum([pool["itKw"] for pool in found["pools"]], axis=0) == pytest.approx(it_kw, abs=0.2)
+    (customer,) = found["offtakes"]
+    sold_kw = hourly(np.repeat(plan.sold_kw[customer["offtake"]], plan.step_slots), plan.grid)[:24]
+    assert customer["heatKw"] == pytest.approx(sold_kw, abs=0.06)
+    assert all(heat <= asked + 0.1 for heat, asked in zip(customer["heatKw"], customer["demandKw"], strict=True))
+    # Eight and sixteen GPUs of two jobs, at most all of them at once.
+    assert 0.0 < max(pool["gpus"][hour] for pool in found["pools"] for hour in range(24)) <= 24.0
+
+
+def test_a_plan_that_nobody_solved_has_no_outlook(decision: Decision) -> None:
+    assert "outlook" not in plan_status(decision, ACTING, {})
 
 
 def test_a_horizon_that_begins_between_hours_has_a_first_hour_of_fewer_slots() -> None:
