@@ -90,11 +90,13 @@ def placed(gang: Gang, pool_id: str | None, rooms: Iterable[NodeRoom]) -> tuple[
     All pods are equal, so filling one node after the other finds a place whenever there is one.
     """
     left = gang.pods
-    after: list[NodeRoom] = []
-    for room in rooms:
+    after = list(rooms)
+    for index, room in enumerate(after):
+        if left <= 0:
+            break
         here = min(left, pods_that_fit(gang, pool_id, room))
         left -= here
-        after.append(less(room, gang.requests, here) if here else room)
+        after[index] = less(room, gang.requests, here) if here else room
     return tuple(after) if left <= 0 else None
 
 
