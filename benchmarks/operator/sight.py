@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from scheduler.adapters.devcluster.cluster import DevCluster
 PREFIX = "heatdispatch.io/"
 HELD, RELEASED = "held", "released"
 WATCH_S = 3600
+VERSION = re.compile(r'"resourceVersion":"(\d+)"')
 AGAIN_S = 0.2
 # Only lines with one of these are worth parsing: controllers write far more than we wait for.
 TELLING = (f'"{PREFIX}hold-until"', f'"{PREFIX}released"')
@@ -32,6 +34,7 @@ class Sight:
     texts: dict[str, str] = field(default_factory=dict)
     _client: ApiClient | None = None
     _ending: bool = False
+    _version: str = ""
 
     def start(self) -> None:
         """Watch from now on, on a thread of its own."""
@@ -50,24 +53,35 @@ class Sight:
         return [name for name in names if name not in self.first_s]
 
     def _run(self, client: ApiClient, version: str) -> None:
-        """Follow the watch; a broken one goes on where it was."""
+        """Follow the watch; a broken one goes on where it was, one that the API server has forgotten begins with a list."""
+        self._version = version
         while not self._ending:
             try:
-                version = self._follow(client, version)
+                if not self._version:
+                    self._list(client)
+                self._follow(client)
             except (httpx.HTTPError, ApiRefused, RuntimeError):
                 # RuntimeError: the client was closed under the watch, which is how it ends.
                 time.sleep(AGAIN_S)
 
-    def _follow(self, client: ApiClient, version: str) -> str:
-        address = f"{JOBS}?watch=1&resourceVersion={version}&timeoutSeconds={WATCH_S}"
+    def _list(self, client: ApiClient) -> None:
+        answer = client.get(JOBS)
+        for obj in answer["items"]:
+            self._note(obj, time.monotonic())
+        self._version = answer["metadata"]["resourceVersion"]
+
+    def _follow(self, client: ApiClient) -> None:
+        address = f"{JOBS}?watch=1&resourceVersion={self._version}&timeoutSeconds={WATCH_S}&allowWatchBookmarks=true"
         with client.http.stream("GET", address, timeout=None) as response:
             for line in response.iter_lines():
+                if response.is_error or line.startswith('{"type":"ERROR"'):
+                    self._version = ""
+                    return
+                found = VERSION.search(line)
+                self._version = found.group(1) if found else self._version
                 if any(mark in line for mark in TELLING):
                     seen_s = time.monotonic()
-                    obj = json.loads(line)["object"]
-                    version = obj["metadata"]["resourceVersion"]
-                    self._note(obj, seen_s)
-        return version
+                    self._note(json.loads(line)["object"], seen_s)
 
     def _note(self, obj: dict[str, Any], seen_s: float) -> None:
         marks = obj["metadata"].get("annotations", {})
