@@ -8,6 +8,10 @@ DEV := $(VENV)/.installed-dev
 TEST_WORKERS ?= 2
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
+# Another row of the version matrix: `make controlplane K8S=1.37`, `make unit K8S=1.37`.
+ifdef K8S
+export HEAT_DISPATCH_KUBERNETES := $(K8S)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint controlplane realnode unit week bench bench-operator docs requirements clean

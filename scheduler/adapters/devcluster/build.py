@@ -21,13 +21,24 @@ from pathlib import Path
 
 from scheduler.adapters.devcluster.manifests import KUEUE_FILE, STAGES, STAGES_FILE, gather
 from scheduler.adapters.devcluster.processes import dying_with_us
-from scheduler.adapters.devcluster.versions import DEFAULT, MANIFEST_MODULES, PROGRAMS, Program, linker_flags, programs
+from scheduler.adapters.devcluster.versions import (
+    DEFAULT,
+    MAIN,
+    MANIFEST_MODULES,
+    ROWS,
+    Program,
+    Row,
+    chosen,
+    linker_flags,
+    programs,
+)
 from scheduler.domain.errors import Misconfigured, Permanent
 
 MODULE = Path(__file__).parent / "go"
 USUAL_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
 GO_NEEDED = "Go 1.26 or newer on the PATH"
 KEY_LENGTH = 16
+KEPT_BUILDS = 2
 SAID_LINES = 15
 
 
@@ -57,9 +68,15 @@ Report = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolbox:
-    """A cache folder with programs and manifests."""
+    """A cache folder with programs and manifests of a row of the version matrix."""
 
     folder: Path
+    row: Row = ROWS[MAIN]
+
+    @property
+    def module(self) -> Path:
+        """Folder of the Go module that its programs are built from."""
+        return MODULE / self.row.module
 
     def program(self, name: str) -> Path:
         """Path of a program, built or not."""
@@ -85,16 +102,18 @@ def cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "heat-dispatch" / "controlplane"
 
 
-def digest() -> str:
-    """Names what is built: versions, packages, flags, the module's files and the stages taken from it."""
-    stated = json.dumps([[asdict(program) for program in PROGRAMS.values()], linker_flags(), STAGES])
-    files = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
+def digest(row: Row | None = None) -> str:
+    """Names what is built: versions, packages, flags, the module's files and the stages taken from it; of the chosen row."""
+    row = chosen() if row is None else row
+    stated = json.dumps([[asdict(program) for program in row.programs().values()], linker_flags(row), STAGES])
+    files = b"".join((MODULE / row.module / name).read_bytes() for name in ("go.mod", "go.sum"))
     return hashlib.sha256(stated.encode() + files).hexdigest()[:KEY_LENGTH]
 
 
-def toolbox(root: Path | None = None) -> Toolbox:
-    """Where the programs of this version lie, or will."""
-    return Toolbox(folder=(root or cache_root()) / digest())
+def toolbox(root: Path | None = None, row: Row | None = None) -> Toolbox:
+    """Where the programs of a row, the chosen one, lie or will."""
+    row = chosen() if row is None else row
+    return Toolbox(folder=(root or cache_root()) / digest(row), row=row)
 
 
 def find(names: Iterable[str] = DEFAULT, root: Path | None = None) -> Toolbox:
@@ -111,27 +130,55 @@ def find(names: Iterable[str] = DEFAULT, root: Path | None = None) -> Toolbox:
     return found
 
 
-def build(names: Iterable[str] = DEFAULT, root: Path | None = None, report: Report = lambda _: None) -> Toolbox:
-    """Build what is missing; two builders wait for each other.
+def build(
+    names: Iterable[str] = DEFAULT, root: Path | None = None, report: Report = lambda _: None, row: Row | None = None
+) -> Toolbox:
+    """Build what is missing of a row, the chosen one; two builders wait for each other. Older builds are removed afterwards.
 
     Raises:
         GoMissing: without a toolchain.
         BuildFailed: with the last lines that the toolchain said.
     """
-    target = toolbox(root)
+    target = toolbox(root, row)
     wanted = tuple(names)
     if not target.missing(wanted) and target.has_manifests():
         return target
     go = go_command()
+    lent = tuple(name for name in wanted if name not in target.row.programs())
+    lender = build(lent, root, report, ROWS[MAIN]) if target.row.module else target
     target.folder.mkdir(parents=True, exist_ok=True)
     with locked(target.folder.with_suffix(".lock"), report):
+        lend(lender, target, lent)
         missing = target.missing(wanted)
         if missing:
             compile_programs(go, missing, target, report)
         if not target.has_manifests():
             report(Step(doing="gathering manifests"))
             gather(module_folders(go), target.manifests)
+    prune(target.folder.parent)
     return target
+
+
+def lend(lender: Toolbox, target: Toolbox, names: Iterable[str]) -> None:
+    """Give a toolbox programs of another one, as links that stay when the other goes."""
+    for program in target.missing(names):
+        target.program("").mkdir(exist_ok=True)
+        os.link(lender.program(program.name), target.program(program.name))
+
+
+def prune(root: Path) -> tuple[Path, ...]:
+    """Remove builds of earlier versions but the newest two builds of all; one that is being built is left alone."""
+    built = sorted(root.glob("*/bin"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    current = {digest(row) for row in ROWS.values()}
+    removed = []
+    for folder in (one.parent for one in built[KEPT_BUILDS:] if one.parent.name not in current):
+        lock = folder.with_suffix(".lock")
+        with suppress(BlockingIOError), lock.open("a", encoding="utf-8") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+            removed.append(folder)
+    return tuple(removed)
 
 
 def go_command() -> str:
@@ -162,16 +209,16 @@ def compile_programs(go: str, wanted: Sequence[Program], target: Toolbox, report
     """One `go build` for all; each program moves to its place whole."""
     packages = [program.package for program in wanted]
     report(Step(doing="fetching modules"))
-    run_go(go, ["mod", "download"])
+    run_go(go, ["mod", "download"], target.module)
     report(Step(doing="counting packages"))
-    total = len(run_go(go, ["list", "-mod=readonly", "-deps", *packages]).split())
+    total = len(run_go(go, ["list", "-mod=readonly", "-deps", *packages], target.module).split())
     for left in target.folder.glob("building-*"):
         shutil.rmtree(left, ignore_errors=True)
     out = target.folder / f"building-{os.getpid()}"
     out.mkdir()
     try:
-        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={linker_flags()}"]
-        watch_go(go, ["build", "-v", *flags, "-o", f"{out}/", *packages], total, target.folder / "build.log", report)
+        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={linker_flags(target.row)}"]
+        watch_go(go, ["build", "-v", *flags, "-o", f"{out}/", *packages], total, target, report)
         target.program("").mkdir(exist_ok=True)
         for program in wanted:
             (out / program.built_as).rename(target.program(program.name))
@@ -185,12 +232,12 @@ def module_folders(go: str) -> dict[str, Path]:
     return {name: Path(answer["Dir"]) for name, answer in answers.items()}
 
 
-def go_process(go: str, arguments: Sequence[str], *, answers: bool) -> subprocess.Popen[str]:
-    """The toolchain at work on our module, whatever workspace the user is in; it ends with us. Its complaints can be read."""
+def go_process(go: str, arguments: Sequence[str], module: Path, *, answers: bool) -> subprocess.Popen[str]:
+    """The toolchain at work on a module of ours, whatever workspace the user is in; it ends with us. It complains to us."""
     environment = os.environ | {"GOWORK": "off", "CGO_ENABLED": "0"}
     return subprocess.Popen(
         dying_with_us([go, *arguments]),
-        cwd=MODULE,
+        cwd=module,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
@@ -200,28 +247,29 @@ def go_process(go: str, arguments: Sequence[str], *, answers: bool) -> subproces
     )
 
 
-def run_go(go: str, arguments: Sequence[str]) -> str:
+def run_go(go: str, arguments: Sequence[str], module: Path = MODULE) -> str:
     """What a short command of the toolchain answers.
 
     Raises:
         BuildFailed: when it fails.
     """
-    with ended(go_process(go, arguments, answers=True)) as child:
+    with ended(go_process(go, arguments, module, answers=True)) as child:
         answer, complaint = child.communicate()
     if child.returncode:
         raise BuildFailed(f"go {' '.join(arguments[:2])} failed:\n{last_lines(complaint.splitlines())}")
     return answer
 
 
-def watch_go(go: str, arguments: Sequence[str], total: int, log: Path, report: Report) -> None:
-    """Run a `go build -v`, which names each package that it compiles; all it says goes to a log file.
+def watch_go(go: str, arguments: Sequence[str], total: int, target: Toolbox, report: Report) -> None:
+    """Run a `go build -v`, which names each package that it compiles; all it says goes to a log file beside the programs.
 
     Raises:
         BuildFailed: when it fails.
     """
     doing, lines = "compiling and linking", deque[str](maxlen=SAID_LINES)
+    log = target.folder / "build.log"
     report(Step(doing=doing, total=total))
-    with log.open("w", encoding="utf-8") as file, ended(go_process(go, arguments, answers=False)) as child:
+    with log.open("w", encoding="utf-8") as file, ended(go_process(go, arguments, target.module, answers=False)) as child:
         assert child.stderr is not None
         for done, line in enumerate(child.stderr, start=1):
             file.write(line)

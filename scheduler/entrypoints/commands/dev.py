@@ -22,7 +22,7 @@ from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.adapters.devcluster.processes import interruptible, resident_mb
 from scheduler.adapters.devcluster.realnode import images, needs
 from scheduler.adapters.devcluster.realnode.node import NAME, RealNode
-from scheduler.adapters.devcluster.versions import DEFAULT, KUBERNETES, KUEUE, OPTIONAL, PROGRAMS, programs
+from scheduler.adapters.devcluster.versions import DEFAULT, KUEUE, OPTIONAL, PROGRAMS, programs
 from scheduler.config.kinds import KINDS
 from scheduler.config.schemas import custom_resource_definition
 from scheduler.domain.errors import HeatDispatchError, Misconfigured
@@ -113,7 +113,7 @@ def up(
     with interrupts():
         toolbox = built((*DEFAULT, KUBELET) if real_node else DEFAULT)
         record.claim(folder)
-        err.print(f"starting Kubernetes {KUBERNETES} in {folder}", markup=False, soft_wrap=True)
+        err.print(f"starting Kubernetes {toolbox.row.kubernetes} in {folder}", markup=False, soft_wrap=True)
         with DevCluster(toolbox, folder) as cluster, ExitStack() as more:
             cluster.apply_crds(custom_resource_definition(kind) for kind in KINDS.values())
             cluster.add_nodes(nodes, gpus_per_node, labels)
@@ -124,7 +124,7 @@ def up(
                 err.print("starting a real node", markup=False)
                 more.enter_context(RealNode(cluster, gpus_per_node, labels))
             described = {**cluster.to_json(), "nodes": nodes, "gpusPerNode": gpus_per_node, "kueue": with_kueue}
-            described["realNode"] = NAME if real_node else None
+            described |= {"kubernetes": toolbox.row.kubernetes, "realNode": NAME if real_node else None}
             record.write(folder, described, cluster.processes.pids())
             write_json(json_file, described)
             show_up(console, described)
@@ -176,7 +176,7 @@ def build_programs(
         err.print(f"[yellow]warning:[/] {plain(str(error))}; tests on a real control plane are skipped", soft_wrap=True)
         return
     write_json(json_file, toolbox_json(toolbox, names, time.monotonic() - begun_s))
-    words = f"control plane {digest()} is built: {toolbox.program('')}"
+    words = f"control plane {digest(toolbox.row)} of Kubernetes {toolbox.row.kubernetes} is built: {toolbox.program('')}"
     talk(json_file).print(words, markup=False, soft_wrap=True)
 
 
@@ -248,11 +248,12 @@ class BuildWatch:
 
 def toolbox_json(toolbox: Toolbox, names: Sequence[str], elapsed_s: float) -> dict[str, Any]:
     """What has been built, as plain data."""
+    versions = {**PROGRAMS, **toolbox.row.programs()}
     return {
-        "key": digest(),
+        "key": digest(toolbox.row),
         "folder": str(toolbox.folder),
         "seconds": round(elapsed_s, 1),
-        "programs": {name: {"version": PROGRAMS[name].version, "path": str(toolbox.program(name))} for name in names},
+        "programs": {name: {"version": versions[name].version, "path": str(toolbox.program(name))} for name in names},
     }
 
 
@@ -290,12 +291,16 @@ def keep(cluster: DevCluster) -> None:
 def show_up(console: Console, described: dict[str, Any]) -> None:
     """Where the cluster is and how to use it."""
     count, gpus = described["nodes"], described["gpusPerNode"]
-    parts = [f"{count} nodes of {gpus} GPUs", *([f"Kueue {KUEUE}"] if described["kueue"] else [])]
+    parts = [
+        f"{len(KINDS)} kinds of heatdispatch.io",
+        f"{count} nodes of {gpus} GPUs",
+        *([f"Kueue {KUEUE}"] if described["kueue"] else []),
+    ]
     real = described["realNode"]
     parts += [f"a real node {real} of {gpus} GPUs in name (image {images.BUSYBOX})"] if real else []
     tools = Path(described["kubectl"]).parent
     lines = (
-        f"Kubernetes {KUBERNETES} is up at {described['server']}: {', '.join(parts)}, {len(KINDS)} kinds of heatdispatch.io",
+        f"Kubernetes {described['kubernetes']} is up at {described['server']}: {', '.join(parts)}",
         "",
         "In another terminal:",
         "",

@@ -3,6 +3,7 @@ that makes empty programs; the real one takes a quarter of an hour."""
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import sys
@@ -14,7 +15,17 @@ import pytest
 from scheduler.adapters.devcluster import build as subject
 from scheduler.adapters.devcluster.build import BuildFailed, GoMissing, NotBuilt, Step, build, digest, find, toolbox
 from scheduler.adapters.devcluster.manifests import KUEUE_SOURCES, STAGES
-from scheduler.adapters.devcluster.versions import DEFAULT, KUBERNETES, OPTIONAL, PROGRAMS, linker_flags, programs
+from scheduler.adapters.devcluster.versions import (
+    DEFAULT,
+    ENVIRONMENT,
+    MAIN,
+    OPTIONAL,
+    PROGRAMS,
+    ROWS,
+    Row,
+    linker_flags,
+    programs,
+)
 from scheduler.domain.errors import Misconfigured
 
 MODULES = ("k8s.io/kubernetes", "go.etcd.io/etcd/server/v3", "sigs.k8s.io/kwok", "sigs.k8s.io/kueue", "helm.sh/helm/v4")
@@ -73,19 +84,22 @@ def asked(modules: Path) -> list[str]:
     return (modules / "asked").read_text("utf-8").splitlines()
 
 
-def test_versions_are_those_of_the_module() -> None:
-    text = (subject.MODULE / "go.mod").read_text("utf-8")
-    for name, program in PROGRAMS.items():
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_versions_are_those_of_the_module(row: Row) -> None:
+    text = (subject.MODULE / row.module / "go.mod").read_text("utf-8")
+    for name, program in row.programs().items():
         module = next(part for part in MODULES if program.package.startswith(part))
         assert re.search(rf"^\s+{re.escape(module)} v{re.escape(program.version)}\b", text, re.MULTILINE), name
         assert f"\t{program.package}\n" in text, f"{name} is no tool of the module"
     staging = re.findall(r"^replace (k8s\.io/\S+) => \1 v(\S+)$", text, re.MULTILINE)
-    assert {version for _, version in staging} == {KUBERNETES.replace("1.", "0.", 1)}
+    assert {version for _, version in staging} == {row.kubernetes.replace("1.", "0.", 1)}
+    assert "://" not in text
+    assert f"gitVersion=v{row.kubernetes}" in linker_flags(row)
 
 
-def test_the_module_names_no_place_to_fetch_from() -> None:
-    assert "://" not in (subject.MODULE / "go.mod").read_text("utf-8")
-    assert f"gitVersion=v{KUBERNETES}" in linker_flags()
+def test_the_main_row_has_every_program_and_others_what_is_of_kubernetes() -> None:
+    assert ROWS[MAIN].programs() == PROGRAMS
+    assert set(PROGRAMS) - set(ROWS["1.37"].programs()) == {"kwok", "kueue", "helm"}
 
 
 def test_names_of_programs() -> None:
@@ -157,9 +171,40 @@ def test_a_second_builder_waits_and_finds_the_work_done(modules: Path, tmp_path:
 
 def test_the_key_changes_with_what_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     before = digest()
-    monkeypatch.setattr(subject, "linker_flags", lambda: "-X other=v2")
+    monkeypatch.setattr(subject, "linker_flags", lambda _: "-X other=v2")
     assert digest() != before
     assert re.fullmatch(r"[0-9a-f]{16}", before)
+
+
+def test_another_row_is_built_from_its_own_module_beside_programs_of_the_main_one(
+    modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "1.37")
+    made = build(root=tmp_path)
+    assert (made.row.kubernetes, made.module) == (ROWS["1.37"].kubernetes, subject.MODULE / "kubernetes-1.37")
+    assert made == find(root=tmp_path)
+    assert made.missing(DEFAULT) == ()
+    main = toolbox(tmp_path, ROWS[MAIN])
+    assert made.folder != main.folder
+    assert sorted(path.name for path in (main.folder / "bin").iterdir()) == ["kueue", "kwok"]
+    assert made.program("kwok").samefile(main.program("kwok"))
+    assert asked(modules).count("build -v") == 2
+    monkeypatch.setenv(ENVIRONMENT, "1.12")
+    with pytest.raises(Misconfigured, match="HEAT_DISPATCH_KUBERNETES: no Kubernetes '1.12' .expected one of 1.36, 1.37."):
+        find(root=tmp_path)
+
+
+def test_old_builds_go_when_a_new_one_is_made(modules: Path, tmp_path: Path) -> None:
+    """The new one and the newest of the old ones stay, and one that is being built."""
+    del modules
+    old = [tmp_path / (name * 8) for name in ("a1", "b2", "c3")]
+    for age, folder in enumerate(old):
+        (folder / "bin").mkdir(parents=True)
+        os.utime(folder / "bin", (1000.0 - age, 1000.0 - age))
+    with subject.locked(old[2].with_suffix(".lock"), lambda _: None):
+        made = build(root=tmp_path)
+    assert [folder for folder in (made.folder, *old) if folder.exists()] == [made.folder, old[0], old[2]]
+    assert not old[1].with_suffix(".lock").exists()
 
 
 def test_the_cache_follows_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
