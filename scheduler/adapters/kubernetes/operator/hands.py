@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +50,7 @@ REFUSED_S = 300.0
 WriterOf = Callable[[Desk | None], Writer | None]
 """What may write for a policy, or where there is none; None for a standby."""
 UNGOVERNED = "no DispatchPolicy is at work"
+BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class Hands:
@@ -186,7 +188,8 @@ class Hands:
 
     def _told(self, view: JobView, write: Write, policy: str) -> None:
         """Say what was done, in the log and on the job; what a check says was said on the job when it was held."""
-        self._tell.info(write.reason.lower(), job=f"{write.namespace}/{write.name}", policy=policy, why=write.text)
+        done = BETWEEN_WORDS.sub(" ", write.reason).lower()
+        self._tell.info(done, job=f"{write.namespace}/{write.name}", policy=policy, why=write.text)
         if write.effect is not Effect.CHECK_TELL:
             self._events.say(view.job or view.workload, write.reason, write.text)
 
