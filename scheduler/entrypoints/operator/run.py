@@ -23,7 +23,7 @@ from scheduler.adapters.kubernetes.objects import count
 from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
-from scheduler.adapters.kubernetes.operator.stores import VITAL, Stores
+from scheduler.adapters.kubernetes.operator.stores import DECIDED_ON, VITAL, Stores
 from scheduler.adapters.kubernetes.runtime.caches import Caches
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.connection import Connection, Timeouts, configuration
@@ -69,6 +69,7 @@ TICK_S = 900.0
 POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 2.0
+SURE_LIMIT_S = 15.0
 # One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
 REFILL = 59.0 / 60.0
 RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
@@ -175,8 +176,7 @@ class Operator:
         )
         for store in (*self._stores.policy, self._stores.checks):
             store.subscribe(self._asked_anew)
-        self._health = self._server()
-        self._threads: list[threading.Thread] = []
+        self._health, self._threads = self._server(), list[threading.Thread]()
 
     @property
     def identity(self) -> str:
@@ -338,7 +338,11 @@ class Operator:
         )
 
     def _cycle(self, term: Term) -> None:
-        """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database."""
+        """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database.
+
+        Where reading failed, what was seen last may be long past: wait a moment for it to be read anew.
+        """
+        self._caches.wait_sure(DECIDED_ON, SURE_LIMIT_S, self._clock, self._wait)
         self._watcher.look_within()
         self.foreman.cycle(term)
 

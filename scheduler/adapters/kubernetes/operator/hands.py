@@ -53,6 +53,15 @@ UNGOVERNED = "no DispatchPolicy is at work"
 BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
+class NotNow(HeatDispatchError):
+    """Nothing was sent: nobody leads here, or what we know is in doubt; asked again `after_s` seconds later, if at all."""
+
+    def __init__(self, after_s: float | None = None) -> None:
+        """Remember when to look again."""
+        super().__init__("nothing may be written now")
+        self.after_s = after_s
+
+
 class Hands:
     """Carries wishes out, with as many threads as call `run`; two never work on one job."""
 
@@ -125,27 +134,28 @@ class Hands:
         if key is None:
             return False
         fault: Retryable | None = None
-        again_s = None
+        again_s, job = None, f"{key[1]}/{key[2]}"
         try:
             again_s = self._look(key)
+            self._outage.worked(job)
+        except NotNow as error:
+            again_s = error.after_s
         except (Fenced, OutOfReach):
             self._metrics.add("api_writes_fenced_total", kind=key[0])
         except Retryable as error:
             fault = error
             self._metrics.add("queue_retries_total", reason=type(error).__name__)
         except NotFound:
-            pass
+            self._outage.worked(job)
         except HeatDispatchError as error:
             again_s = REFUSED_S
-            self._tell.warning("a write was refused", job=f"{key[1]}/{key[2]}", why=error)
+            self._tell.warning("a write was refused", job=job, why=error)
         except Exception as error:  # a bug in one job's look must not stop the looks at all others
             again_s = REFUSED_S
-            self._tell.error("look failed", fault=error, job=f"{key[1]}/{key[2]}")
+            self._tell.error("look failed", fault=error, job=job)
         wait_s = self._queue.done(key, failed=fault is not None, unanswered=isinstance(fault, Unreachable))
-        if fault is None:
-            self._outage.worked(f"{key[1]}/{key[2]}")
-        elif not isinstance(fault, Conflict) or wait_s >= LOSES_S:
-            self._outage.failed(f"{key[1]}/{key[2]}", fault)
+        if fault is not None and (not isinstance(fault, Conflict) or wait_s >= LOSES_S):
+            self._outage.failed(job, fault)
         if again_s is not None:
             self._queue.add(key, again_s)
         return True
@@ -163,11 +173,11 @@ class Hands:
         if done.advice:
             self._events.say(view.job or view.workload, ADVICE, done.advice)
         if done.outcome == SENT and done.write is not None:
-            if self._doubt() and not done.write.lets_go:
-                return DOUBT_S
             writer = self._writer(desk)
             if writer is None:
-                return None
+                raise NotNow
+            if self._doubt() and not done.write.lets_go:
+                raise NotNow(DOUBT_S)
             self._send(done, desk, view, writer)
         return None if done.again_utc is None else max(0.0, (done.again_utc - now_utc).total_seconds())
 

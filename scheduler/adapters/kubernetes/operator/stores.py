@@ -19,6 +19,7 @@ SUSPENDS: Obj = freeze({"f:spec": {"f:suspend": {}}})
 # What looks at jobs rest on.
 VITAL = frozenset({kinds.JOBS.plural, kinds.PODS.plural, kinds.NODES.plural})
 POLICY_KINDS = (kinds.SITES, kinds.PLUGS, kinds.OFFTAKES, kinds.CLASSES, kinds.POLICIES)
+DECIDED_ON = VITAL | {kind.plural for kind in POLICY_KINDS} | {kinds.NAMESPACES.plural}
 
 
 def job_trim(obj: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Caches:
         for reflector in self.reflectors:
             # Whatever is wrong, it is told once for all kinds.
             reflector.outage = self.reflectors[0].outage
+            reflector.outage.on_recovery.append(reflector.hurry)
 
     def start(self) -> None:
         """Start every reflector."""
@@ -55,6 +56,12 @@ class Caches:
         while (missing := self.unsynced()) and clock.monotonic_s() < end_s and not sleep(0.05):
             pass
         return missing
+
+    def wait_sure(self, names: Collection[str], within_s: float, clock: MonotonicClock, sleep: Sleep) -> None:
+        """Wait until all of these kinds are listed anew after a fault, so long at most, or until the process is to stop."""
+        end_s = clock.monotonic_s() + within_s
+        while self.doubtful(names) and clock.monotonic_s() < end_s and not sleep(0.05):
+            pass
 
     def ages(self) -> tuple[CacheAge, ...]:
         """Every cache's age now."""

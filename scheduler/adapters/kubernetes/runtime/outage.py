@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from scheduler.adapters.clock import MonotonicClock
 from scheduler.adapters.kubernetes.runtime.logs import Teller
@@ -16,7 +16,8 @@ MOST_NAMED = 5
 class Outage:
     """Tells that something begins to fail, why, for whom and what is done meanwhile; now and then that it still does; its end.
 
-    Takes part whoever says so, by name. It is over when nobody fails any more.
+    Takes part whoever says so, by name. It is over when nobody fails any more. Those in `on_recovery` are called when one of
+    them works again: what helped him may help the others, who wait longer and longer.
     """
 
     def __init__(self, tell: Teller, what: str, clock: MonotonicClock, meanwhile: str) -> None:
@@ -27,6 +28,7 @@ class Outage:
         self._hit: set[str] = set()
         self._reasons: set[type] = set()
         self._since_s = self._told_s = 0.0
+        self.on_recovery: list[Callable[[], None]] = []
 
     def failed(self, who: str, why: Exception) -> None:
         """Somebody failed; told when it is the first, fails for another kind of reason, or it lasts."""
@@ -55,6 +57,8 @@ class Outage:
             if not self._failing:
                 after_s = round(self._clock.monotonic_s() - self._since_s, 1)
                 self._tell.info(f"{self._what} works again", who=_named(self._hit), after_s=after_s)
+        for call in self.on_recovery:
+            call()
 
 
 def _named(names: Collection[str]) -> str:

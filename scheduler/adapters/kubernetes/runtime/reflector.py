@@ -63,7 +63,7 @@ class Reflector:
         self._tell = Teller("runtime.reflector")
         self.outage = reading_outage(clock)
         self.failures = 0
-        self._stopping = threading.Event()
+        self._stopping, self._hurried = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
         self._version = ""
@@ -113,6 +113,7 @@ class Reflector:
     def stop(self, timeout_s: float = 5.0) -> None:
         """End the thread, also while it waits for the next byte."""
         self._stopping.set()
+        self._hurried.set()
         watch = self._watch
         if watch is not None:
             watch.stop()
@@ -122,7 +123,15 @@ class Reflector:
     def run(self) -> None:
         """List and watch until stopped; no exception ends it."""
         while not self._stopping.is_set():
-            self._stopping.wait(self.turn())
+            self._hurried.clear()
+            wait_s = self.turn()
+            if not self._stopping.is_set():
+                self._hurried.wait(wait_s)
+
+    def hurry(self) -> None:
+        """Try again at once if it failed and waits."""
+        if self.failures:
+            self._hurried.set()
 
     def turn(self) -> float:
         """List if there is doubt, then watch once; returns how many seconds to wait before the next turn."""
@@ -228,10 +237,14 @@ class Reflector:
             self._not_installed()
         if isinstance(error, NotFound) and not self.relists:
             # Never there so far: Kueue need not be installed. It is looked for again and again.
+            self._worked()
             self._misses += 1
             return self._options.backoff.wait_s(self._misses, self._uniform)
         self.failures += 1
-        if not isinstance(error, Gone):
+        if isinstance(error, NotFound) and not self.store.count():
+            # Told as not installed.
+            self.outage.worked(self.name)
+        elif not isinstance(error, Gone):
             # A version that is no longer known is no fault of anybody; the list that follows mends it.
             self.outage.failed(self.name, error)
         wait_s = self._options.backoff.wait_s(self.failures, self._uniform)
