@@ -7,6 +7,7 @@ answered, so that a test can tell what the operator did while the API server nev
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from scheduler.adapters.devcluster.cluster import DevCluster
@@ -26,11 +27,16 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 OF_A_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 UPSTREAM_S = 120.0
 PIECE_BYTES = 1 << 16
+PULSE_S = 0.5
+TAIL_BYTES = 400
 
 
 @dataclass(slots=True, eq=False)
 class Asked:
-    """One request: what, when (monotonic), and the status that it was answered with; 0 while it is not, or when never."""
+    """One request: what, when (monotonic), the status that it was answered with, and how its answer ended.
+
+    `code` is 0 until the answer is complete: so it is of a watch that is open.
+    """
 
     method: str
     path: str
@@ -39,6 +45,7 @@ class Asked:
     agent: str = ""
     code: int = 0
     by_proxy: bool = False
+    last: bytes = b""
 
     @property
     def writes(self) -> bool:
@@ -94,6 +101,8 @@ class Between:
         self._host = cluster.url.removeprefix("https://")
         self._trust = ssl.create_default_context(cafile=str(cluster.folder / "ca.crt"))
         self._silenced: set[Asked] = set()
+        self._ended: set[Asked] = set()
+        self._pulse = False
         self._server = _Server(("127.0.0.1", 0), type("BoundBetween", (_Handler,), {"between": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -119,11 +128,19 @@ class Between:
             for rule in rules:
                 self.rules.remove(rule)
 
-    def silence(self) -> int:
-        """Let no byte of the watches that are open through any more, and close none of them; returns how many."""
+    def silence(self, *, pulse: bool = False) -> int:
+        """Let nothing of the watches that are open through any more, and close none of them; returns how many.
+
+        With a `pulse` an empty line now and then, so that nobody takes them for dead.
+        """
         open_now = {one for one in self.asked if one.watches and one.code == 0}
+        self._pulse = pulse
         self._silenced |= open_now
         return len(open_now)
+
+    def end_silenced(self) -> None:
+        """End the silenced watches as an API server does whose time for them is up: nothing tells that anything was missed."""
+        self._ended |= self._silenced
 
     def since(self, at_s: float, fits: Fits = everything) -> list[Asked]:
         """What was asked from a moment on."""
@@ -131,9 +148,18 @@ class Between:
 
     # For the handler.
 
+    @property
+    def pulse(self) -> bool:
+        """Whether silenced watches still give a sign of life."""
+        return self._pulse
+
     def silent(self, asked: Asked) -> bool:
         """Whether a watch is one that must not be heard again."""
         return asked in self._silenced
+
+    def ended(self, asked: Asked) -> bool:
+        """Whether a silenced watch is to end now."""
+        return asked in self._ended
 
     def connected(self) -> HTTPSConnection:
         """A connection to the API server."""
@@ -215,31 +241,56 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, asked: Asked, answer: HTTPResponse) -> None:
         """Hand the body on piece by piece, as it comes; a watch that was silenced stays open and says nothing more."""
         try:
-            while piece := answer.read1(PIECE_BYTES):
-                if self.between.silent(asked):
-                    break
+            for piece in self._pieces(asked, answer):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 self.wfile.flush()
-            self._hold_open(asked)
+            if self.between.silent(asked):
+                self._upstream.close()
+                self._hold_open(asked)
             self.wfile.write(b"0\r\n\r\n")
         except (OSError, HTTPException):
             self._upstream.close()
             self.close_connection = True
 
+    def _pieces(self, asked: Asked, answer: HTTPResponse) -> Iterator[bytes]:
+        """What the API server says, until it ends or the watch is silenced."""
+        try:
+            while (piece := answer.read1(PIECE_BYTES)) and not self.between.silent(asked):
+                asked.last = piece[-TAIL_BYTES:]
+                yield piece
+            # `read1` does not tell the connection that all is read, and without that it takes no further request.
+            answer.close()
+        except (OSError, HTTPException):
+            # The API server may well go away while its watch is silenced: that is not heard either.
+            if not self.between.silent(asked):
+                raise
+
     def _hold_open(self, asked: Asked) -> None:
-        """Wait until the one who listens to a silenced watch gives up."""
-        if not self.between.silent(asked):
-            return
-        connection = cast("Any", self.connection)
-        connection.settimeout(0.2)
-        while not self.between.closing.is_set():
-            with suppress(TimeoutError):
-                if not connection.recv(1):
-                    break
-        raise OSError("given up")
+        """Wait until the one who listens to a silenced watch gives up, or it is ended.
+
+        Raises:
+            OSError: when he gave up.
+        """
+        while not self.between.ended(asked):
+            if self.between.closing.is_set() or _gone(self.connection):
+                raise OSError("given up")
+            if self.between.pulse:
+                self.wfile.write(b"1\r\n\n\r\n")
+                self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
         """What was asked is kept, not printed."""
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other side has closed, looked at for a moment."""
+    connection.settimeout(PULSE_S)
+    try:
+        return not connection.recv(1)
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(None)
 
 
 @contextmanager

@@ -171,8 +171,8 @@ class Operated:
     def submit(self, name: str, class_name: str | None = "deferrable", *, runs: str = "3s", **shape: Any) -> None:
         """Create a Job as a user would; one of a class is held at its creation, as the admission policy does."""
         labels = {} if class_name is None else {"heatdispatch.io/class": class_name}
-        shape = {"gpus": 4, "suspend": class_name is not None, **shape}
-        made = job(name, runs=runs, labels=labels, **shape)
+        shape = {"gpus": 4, "suspend": class_name is not None, **shape, "labels": {**labels, **shape.get("labels", {})}}
+        made = job(name, runs=runs, **shape)
         if shape["suspend"]:
             made["metadata"]["annotations"] = {
                 "heatdispatch.io/held-by": "admission",
