@@ -11,6 +11,7 @@ KWH_PER_MWH = 1000.0
 G_PER_KG = 1000.0
 KG_PER_TONNE = 1000.0
 MILLI_PER_UNIT = 1000.0
+NS_PER_S = 1e9
 S_PER_MIN = 60.0
 MIN_PER_H = 60.0
 S_PER_H = 3600.0
@@ -72,6 +73,16 @@ def kelvin_from_c(temperature_c: float) -> float:
 def w_from_milliwatt(power_milliwatt: float) -> float:
     """Return W from NVML's milliwatt."""
     return power_milliwatt / MILLI_PER_UNIT
+
+
+def j_from_millijoule(energy_millijoule: float) -> float:
+    """Return J from millijoule, NVML's unit."""
+    return energy_millijoule / MILLI_PER_UNIT
+
+
+def s_from_ns(duration_ns: float) -> float:
+    """Return s from nanoseconds, NVML's unit of throttled time."""
+    return duration_ns / NS_PER_S
 
 
 def kwh_from_millijoule(energy_millijoule: float) -> float:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import scheduler
+from scheduler.entrypoints.agent import command as agent
 from scheduler.entrypoints.commands import backtest, bench, demo, dev, operator, plan, release, validate
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.command(name="plan", help=plan.HELP)(plan.plan)
 app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
 app.command(name="validate", help=validate.HELP)(validate.validate)
 app.command(name="operator", help=operator.HELP)(operator.operator)
+app.command(name="agent", help=agent.HELP)(agent.agent)
 app.command(name="release", help=release.HELP)(release.release)
 app.add_typer(bench.app, name="bench")
 app.add_typer(dev.app, name="dev")
