@@ -17,6 +17,7 @@ from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff
 from scheduler.adapters.kubernetes.runtime.conditions import stamp
 from scheduler.adapters.kubernetes.runtime.errors import NotFound
+from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj, key_of, uid_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import EVENTS
 from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
@@ -160,8 +161,8 @@ class EventRecorder:
     def _failed(self, key: EventKey, thread: _Thread, error: Exception) -> None:
         if not isinstance(error, HeatDispatchError):
             self._tell.error("event fault", fault=error)
-        if isinstance(error, NotFound):
-            # Its namespace is about to go, and what it is about with it: nobody is left to tell.
+        if isinstance(error, NotFound | Fenced):
+            # Its namespace is about to go, and what it is about with it; or somebody else leads, and tells it himself.
             self._tell.debug("event not sent", why=error)
             self.dropped += 1
             return
