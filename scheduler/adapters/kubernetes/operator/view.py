@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import is_
+from types import MappingProxyType
+from typing import Any
 
 from scheduler.adapters.kubernetes.admission_check import our_checks
 from scheduler.adapters.kubernetes.caps import caps_in_force
@@ -15,11 +18,15 @@ from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.pools import NodeRoom, PoolSelector, available_gpus, pool_of, rooms_of
 from scheduler.adapters.kubernetes.queues import reach_of
 from scheduler.adapters.kubernetes.runtime import kinds
-from scheduler.domain.job import JobClass, JobState
+from scheduler.adapters.kubernetes.runtime.frozen import Key, key_of
+from scheduler.domain.job import JobClass, JobPhase, JobState
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 
 NO_POOL = "NoPool"
+# Phases in which no clock runs: what was seen of such a job stays true until one of its objects changes.
+TIMELESS = (JobPhase.QUEUED, JobPhase.DONE)
+EMPTY: Mapping[Key, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,12 +74,35 @@ def elsewhere(view: JobView) -> bool:
     return any(problem.reason == NO_POOL for problem in view.problems) and view.state.pool_id is None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """One job as it was read, and the objects that it was read from; they are immutable, so the same ones say the same."""
+
+    job: Obj
+    workload: Obj
+    pods: tuple[Obj, ...]
+    view: JobView | None
+
+    def holds(self, job: Obj, workload: Obj, pods: tuple[Obj, ...], around: Surroundings) -> bool:
+        """Whether reading these would say the same: nothing has changed, no clock runs, and no cap plays a part."""
+        same = self.job is job and self.workload is workload and len(self.pods) == len(pods) and all(map(is_, self.pods, pods))
+        if not same or self.view is None:
+            return same
+        state = self.view.state
+        return state.phase in TIMELESS and state.cap_w is None and state.job.job_id not in around.caps_w
+
+
 @dataclass(slots=True, eq=False)
 class Reader:
-    """Reads jobs of one policy out of the stores. What does not change from job to job is worked out once per `around`."""
+    """Reads jobs of one policy out of the stores. What does not change from job to job is worked out once per `around`.
+
+    Reading thousands of jobs that wait takes a second, and it is done several times a minute: those that have not changed since
+    the last time are not read again.
+    """
 
     stores: Stores
     governance: Governance
+    _last: tuple[Surroundings | None, Mapping[Key, _Read]] = (None, EMPTY)
 
     def around(self, now_utc: datetime) -> Surroundings:
         """What every job is read against."""
@@ -114,13 +144,28 @@ class Reader:
 
     def _all(self, around: Surroundings) -> Sequence[JobView]:
         """Every job and every Workload of another kind."""
-        found: Iterable[JobView | None] = [self._read(job, around) for job in self.stores.jobs.all()]
+        found: Iterable[JobView | None] = self._jobs(around)
         others = [
             read(NOTHING, workload, self._pods_of(workload), around)
             for workload in self.stores.workloads.all()
             if not _of_job(workload)
         ]
         return [view for view in (*found, *others) if view is not None]
+
+    def _jobs(self, around: Surroundings) -> list[JobView | None]:
+        """Every Job; what was read before against the same surroundings is taken over where it holds."""
+        last, known = self._last
+        if last is None or replace(last, now_utc=around.now_utc, caps_w=around.caps_w, speeds=around.speeds) != around:
+            known = EMPTY
+        fresh: dict[Key, _Read] = {}
+        for job in self.stores.jobs.all():
+            key, uid = key_of(job), uid_of(job)
+            workload, pods, before = self.stores.workload_of(uid), self.stores.pods_of(uid), known.get(key)
+            if before is None or not before.holds(job, workload, pods, around):
+                before = _Read(job, workload, pods, read(job, workload, pods, around))
+            fresh[key] = before
+        self._last = (around, fresh)
+        return [one.view for one in fresh.values()]
 
     def _read(self, job: Obj, around: Surroundings) -> JobView | None:
         """One Job with its pods and Workload."""
