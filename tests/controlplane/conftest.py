@@ -10,8 +10,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import queued_world
 import yaml
 from kube_objects import STRANGER
+from operated import Operated
 
 from scheduler.adapters.devcluster import kueue as kueue_beside
 from scheduler.adapters.devcluster.build import Toolbox
@@ -37,6 +39,13 @@ def kueue(cluster: DevCluster) -> DevCluster:
     """The shared cluster with Kueue beside it."""
     kueue_beside.start(cluster)
     return cluster
+
+
+@pytest.fixture(scope="session")
+def governed(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """A cluster of its own with Kueue, two loops, queues with our AdmissionCheck and an operator that dispatches."""
+    with queued_world.governed(toolbox, tmp_path_factory.mktemp("governed")) as world:
+        yield world
 
 
 @pytest.fixture

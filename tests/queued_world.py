@@ -1,0 +1,189 @@
+"""An operator beside Kueue, with two loops of which one has a customer, queues that ask it, and a price that is set by hand.
+
+The lever on the plan is the Site's time-of-use bands: two dear hours of a day from now on, or none; nothing else is touched. So
+few dear hours are under the tenth of the horizon by which the plan doubts what a pause would gain: it dares to stop jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kube_objects import HEAT, QUEUE, job, pods_of
+from operated import LAB, OPERATOR, Operated, dear_now, operated, quickstart
+
+from scheduler.adapters.devcluster import kueue as kueue_beside
+from scheduler.adapters.devcluster.build import Toolbox
+from scheduler.adapters.devcluster.client import Object, condition
+from scheduler.adapters.devcluster.cluster import DevCluster, Options
+from scheduler.adapters.devcluster.kueue import API as KUEUE
+from scheduler.adapters.devcluster.kwok import GPU
+
+PLUG = "heatdispatch.io/plug"
+# The loop without and the one with a customer for its heat.
+ALONE, SOLD = "loop-a", "loop-b"
+CHECK = "heat"
+VERSION = "kueue.x-k8s.io/v1beta2"
+POLICIES = Path(__file__).parents[1] / "policies" / "admission"
+FIRST_PLAN_S = 60.0
+# A new plan after a price has changed, and all that follows from it.
+TURN_S = 60.0
+FLAT = [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
+# May wait a day and be stopped once, though not in its first seconds; it goes wherever the plan wants it.
+SWING: dict[str, Any] = {
+    "flexibility": "preemptible",
+    "migratable": True,
+    "maxDelay": "24h",
+    "minRuntime": "5s",
+    "maxPreemptions": 1,
+    "waitingEurPerGpuHour": 0.002,
+    "valueEurPerGpuHour": 0.05,
+}
+
+
+def plant() -> list[Object]:
+    """The quickstart on two loops; the neighbour takes heat of the second one."""
+    found: list[Object] = []
+    for obj in quickstart():
+        if obj["kind"] == "ThermalPlug":
+            for name in (ALONE, SOLD):
+                found.append(deepcopy(obj))
+                found[-1]["metadata"]["name"] = name
+                found[-1]["spec"]["nodeSelector"] = {PLUG: name}
+                found[-1]["spec"]["metering"]["meterPointId"] = f"quickstart-{name}"
+            continue
+        if obj["kind"] == "Site":
+            obj["spec"]["electricity"]["bands"] = dear_now(2)
+        if obj["kind"] == "HeatOfftake":
+            obj["spec"]["plugRef"] = SOLD
+        if obj["kind"] == "WorkloadClass":
+            obj["spec"]["migratable"] = True
+        found.append(obj)
+    swing = {"apiVersion": "heatdispatch.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "swing"}, "spec": SWING}
+    return [*found, swing]
+
+
+def queues() -> list[tuple[str, Object]]:
+    """Paths and objects: our check; a queue of one flavor that is everywhere, and one with a flavor for each loop."""
+    flavors: dict[str, Mapping[str, str]] = {"anywhere": {}, ALONE: {PLUG: ALONE}, SOLD: {PLUG: SOLD}}
+    found = [_kueue("AdmissionCheck", "admissionchecks", CHECK, {"controllerName": "heatdispatch.io/admission"})]
+    found += [_kueue("ResourceFlavor", "resourceflavors", name, {"nodeLabels": labels}) for name, labels in flavors.items()]
+    for name, given in (("checked", ["anywhere"]), ("loops", [ALONE, SOLD])):
+        quota = [{"name": "cpu", "nominalQuota": "64"}, {"name": GPU, "nominalQuota": "32"}]
+        spec = {
+            "namespaceSelector": {},
+            "resourceGroups": [
+                {"coveredResources": ["cpu", GPU], "flavors": [{"name": flavor, "resources": quota} for flavor in given]}
+            ],
+            "admissionChecksStrategy": {"admissionChecks": [{"name": CHECK}]},
+        }
+        found.append(_kueue("ClusterQueue", "clusterqueues", name, spec))
+        found.append(_kueue("LocalQueue", f"namespaces/{LAB}/localqueues", name, {"clusterQueue": name}))
+    return found
+
+
+def _kueue(kind: str, where: str, name: str, spec: Mapping[str, Any]) -> tuple[str, Object]:
+    return f"{KUEUE}/{where}", {"apiVersion": VERSION, "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
+
+
+def jobset_kind() -> Object:
+    """The kind JobSet, whose own controller is not here: enough for Kueue, which suspends, places and starts it."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1alpha2", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    names = {"kind": "JobSet", "plural": "jobsets", "singular": "jobset", "listKind": "JobSetList"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "jobsets.jobset.x-k8s.io"},
+        "spec": {"group": "jobset.x-k8s.io", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+def hold_new_jobs(cluster: DevCluster) -> None:
+    """Put the admission policies in force, which hold new jobs at their creation."""
+    for obj in yaml.safe_load_all((POLICIES / "hold-new-jobs.yaml").read_text("utf-8")):
+        plural = "mutatingadmissionpolicybindings" if obj["kind"].endswith("Binding") else "mutatingadmissionpolicies"
+        cluster.admin.apply(f"/apis/admissionregistration.k8s.io/v1/{plural}/{obj['metadata']['name']}", obj)
+    probe = job("probe", suspend=False, labels={"heatdispatch.io/class": "deferrable"})
+
+    def in_force() -> bool:
+        made = cluster.admin.create(f"/apis/batch/v1/namespaces/{LAB}/jobs?dryRun=All", probe)
+        return bool(made["spec"]["suspend"])
+
+    cluster.wait("policies in force", in_force, 30.0)
+
+
+def price(world: Operated, *, dear: bool) -> str:
+    """Make power dear now or cheap for all time; returns the plan that says so."""
+    before, path = world.plan().get("planId"), f"{HEAT}/sites/quickstart"
+    stated = world.cluster.admin.get(path)["metadata"]["generation"]
+    site = world.cluster.admin.patch(path, {"spec": {"electricity": {"bands": dear_now(2) if dear else FLAT}}})
+    if site["metadata"]["generation"] != stated:
+        world.cluster.wait("a plan at the new price", lambda: world.plan().get("planId") not in (None, before), TURN_S)
+    return str(world.plan()["planId"])
+
+
+def queued(world: Operated, name: str, queue: str, class_name: str | None = "deferrable", **shape: Any) -> None:
+    """Create a Job with a queue as its owner would; what holds it is none of his business."""
+    labels = {QUEUE: queue, **({} if class_name is None else {"heatdispatch.io/class": class_name})}
+    made = job(name, **{"gpus": 4, "suspend": False, "labels": labels, **shape})
+    made["metadata"]["annotations"] = {"heatdispatch.io/expected-duration": "1h"}
+    world.cluster.admin.create(world.jobs, made)
+
+
+def workload(world: Operated, name: str) -> Object:
+    """Kueue's Workload of an object; empty before it is there."""
+    found = world.cluster.admin.items(f"{KUEUE}/namespaces/{LAB}/workloads")
+    owned = (one for one in found if any(owner["name"] == name for owner in one["metadata"].get("ownerReferences", [])))
+    return next(owned, {})
+
+
+def noted(obj: Object) -> dict[str, str]:
+    """What stands on an object of ours."""
+    prefix = "heatdispatch.io/"
+    given = obj.get("metadata", {}).get("annotations") or {}
+    return {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+
+
+def check_of(obj: Object) -> Object:
+    """Our check's entry on a Workload."""
+    given = obj.get("status", {}).get("admissionChecks", [])
+    return next((one for one in given if one["name"] == CHECK), {})
+
+
+def switched_off(world: Operated, name: str) -> Object:
+    """A job's Workload, once it is switched off and its hold is marked with an end; empty until then."""
+    found = workload(world, name)
+    off = found and found["spec"].get("active") is False and "hold-until" in noted(found)
+    return found if off else {}
+
+
+def loops_of(world: Operated, name: str) -> set[str]:
+    """Loops on which a Job's pods are or were."""
+    nodes = {one["spec"].get("nodeName", "") for one in pods_of(world.cluster, LAB, name)}
+    return {node.rpartition("-")[0] for node in nodes}
+
+
+def complete(world: Operated, name: str) -> bool:
+    """Whether a Job has ended well."""
+    return condition(world.job(name), "Complete") == "True"
+
+
+@contextmanager
+def governed(toolbox: Toolbox, folder: Path) -> Iterator[Operated]:
+    """The cluster with Kueue and one operator, which has made its first plan."""
+    with DevCluster(toolbox, folder / "cluster", Options(users={OPERATOR: ()})) as cluster:
+        for loop in (ALONE, SOLD):
+            cluster.add_nodes(4, 8, {PLUG: loop}, prefix=loop)
+        cluster.apply_crds([jobset_kind()])
+        kueue_beside.start(cluster, ("batch/job", "jobset.x-k8s.io/jobset"))
+        with operated(cluster, folder / "operator", objects=plant()) as found:
+            for path, obj in queues():
+                cluster.admin.create(path, obj)
+            found.replica()
+            cluster.wait("a first plan", lambda: found.plan().get("planId"), FIRST_PLAN_S)
+            yield found
