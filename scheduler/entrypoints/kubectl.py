@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from scheduler.entrypoints.commands import release, why
+from scheduler.entrypoints.commands import explain, release, why
 
 app = typer.Typer(
     name="kubectl heatdispatch",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command(name="why", help=why.WHY_HELP)(why.why)
 app.command(name="status", help=why.STATUS_HELP)(why.status)
+app.add_typer(explain.app)
 app.command(name="release", help=release.HELP)(release.release)
 
 

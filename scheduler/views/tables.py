@@ -11,6 +11,8 @@ from rich.table import Table
 from scheduler.units import KWH_PER_MWH
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES, TERM_NAMES
 
+WORDS = ("in words", "for instance")
+
 
 def money(value_eur: float | None) -> str:
     """EUR with thousands separators; a dash for "not known"."""
@@ -117,11 +119,11 @@ def month_rows(report: Mapping[str, Any]) -> list[list[str]]:
 def rich_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "", caption: str = ""
 ) -> Table:
-    """A terminal table: first column left, numbers right, the column "in words" left and folded; row `strong` in bold."""
+    """A terminal table: first column left, numbers right, columns of WORDS left and folded; row `strong` in bold."""
     table = Table(title=title or None, title_justify="left", header_style="dim", box=None, pad_edge=False)
     table.caption, table.caption_justify = caption or None, "left"
     for index, name in enumerate(header):
-        words = name == "in words"
+        words = name in WORDS
         table.add_column(name, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row), style="bold" if row[0] == strong else None)

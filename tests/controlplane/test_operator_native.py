@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -63,6 +64,16 @@ def test_its_owner_asks_why_and_an_engineer_for_the_state(world: Operated) -> No
     state = CliRunner().invoke(kubectl, ["status", *where])
     assert state.output.startswith("quickstart: Dispatch, plan plan-")
     assert "1 held" in state.output
+    plan = CliRunner().invoke(kubectl, ["explain", "plan", "--hours", "3", "--json", "-", *where])
+    (told,) = json.loads(plan.stdout)["plans"]
+    assert (told["planId"], len(told["hours"])) == (world.plan()["planId"], 3)
+    assert [one["jobs"] for one in told["holds"]] == [["lab/waits"]]
+    assert told["offtakes"][0]["offtake"] == "neighbour"
+    words = CliRunner().invoke(kubectl, ["explain", "plan", "quickstart", *where])
+    assert f"Plan {told['planId']} of policy quickstart in mode Dispatch" in words.output
+    assert "EUR less than starting every job as soon as it fits" in words.output
+    nobody = CliRunner().invoke(kubectl, ["explain", "plan", "none", *where])
+    assert (nobody.exit_code, "there is no DispatchPolicy 'none'" in nobody.output) == (2, True)
     missing = CliRunner().invoke(kubectl, ["why", "job/none", "-n", LAB, *where])
     assert (missing.exit_code, "there is no Job lab/none" in missing.output) == (2, True)
 

@@ -21,6 +21,7 @@ MEANINGS = {
     WaitReason.SITE_LIMIT.value: "the site is at its power limit",
     WaitReason.NO_FIT.value: "not all of its pods find a place on real nodes now",
     WaitReason.UNPLACEABLE.value: "no pool has enough GPUs for it",
+    WaitReason.NO_PLAN_YET.value: "no plan has seen it yet",
 }
 
 
