@@ -35,7 +35,7 @@ def test_a_limit_that_binds_is_seen_in_draw_reason_and_time(machine: Machine) ->
     found = Nvml().survey().gpus[1]
     # The lower of both limits holds, and a GPU that is held draws 0.95 of it.
     assert (found.limits.requested_w, found.limits.enforced_w, found.draw_w) == (500.0, 400.0, 380.0)
-    assert found.reasons == {Reason.POWER_CAP}
+    assert found.reasons == frozenset({Reason.POWER_CAP})
     assert found.capped_s == pytest.approx(4.0)
 
 
