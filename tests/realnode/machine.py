@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ RESTLESS = ("random", "ns_last_pid", "pty")
 FOLDERS = ("/etc/cni", "/etc/hosts", "/opt/cni", "/opt/containerd", "/run/containerd", "/run/netns", "/usr/libexec/kubernetes",
            "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods")  # fmt: skip
 PROGRAMS = ("containerd", "containerd-shim", "kubelet", "runc", "unshare", "busybox", "ptp", "host-local")
+SETTLED_S = 30.0
 FIREWALLS = ("iptables-save", "ip6tables-save", "iptables-nft-save", "ip6tables-nft-save")
 
 Traces = Mapping[str, object]
@@ -38,6 +40,14 @@ def changes(before: Traces, after: Traces) -> list[str]:
     """What is new, gone or different, in words."""
     names = sorted({*before, *after})
     return [f"{name}: {before.get(name)!r} -> {after.get(name)!r}" for name in names if before.get(name) != after.get(name)]
+
+
+def settled(before: Traces) -> list[str]:
+    """What is not as it was before, when the kernel has had its time to clear away networks of pods that are gone."""
+    until_s = time.monotonic() + SETTLED_S
+    while (found := changes(before, traces())) and time.monotonic() < until_s:
+        time.sleep(0.2)
+    return found
 
 
 def settings() -> dict[str, object]:

@@ -120,12 +120,13 @@ def up(
             if with_kueue:
                 err.print(f"starting Kueue {KUEUE}", markup=False)
                 kueue.start(cluster)
+            pids: dict[str, int] = {}
             if real_node:
                 err.print("starting a real node", markup=False)
-                more.enter_context(RealNode(cluster, gpus_per_node, labels))
+                pids = more.enter_context(RealNode(cluster, gpus_per_node, labels)).pids()
             described = {**cluster.to_json(), "nodes": nodes, "gpusPerNode": gpus_per_node, "kueue": with_kueue}
             described |= {"kubernetes": toolbox.row.kubernetes, "realNode": NAME if real_node else None}
-            record.write(folder, described, cluster.processes.pids())
+            record.write(folder, described, {**cluster.processes.pids(), **pids})
             write_json(json_file, described)
             show_up(console, described)
             keep(cluster)

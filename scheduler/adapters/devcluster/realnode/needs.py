@@ -48,14 +48,19 @@ def missing() -> tuple[str, ...]:
     if platform.system() != "Linux":
         return ("Linux",)
     found = [] if os.geteuid() == 0 else ["root"]
-    packages = sorted({package for name, package in PACKAGES.items() if program(name) is None})
-    packages += [] if network_plugins() else [NETWORK_PACKAGE]
+    packages = missing_packages()
     found += [f"the Debian packages {', '.join(packages)} (`{SETUP}`)"] if packages else []
     if not found and not may_separate():
         found.append("the right to make mount and process namespaces (CAP_SYS_ADMIN)")
     if not found and not hierarchies():
         found.append("a writable /sys/fs/cgroup")
     return tuple(found)
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Debian packages that would bring what is not there."""
+    lacking = {package for name, package in PACKAGES.items() if program(name) is None}
+    return tuple(sorted(lacking if network_plugins() else {*lacking, NETWORK_PACKAGE}))
 
 
 def means() -> Means:
