@@ -131,6 +131,10 @@ def withdraws(change: Change) -> bool:
     return not at(body, "spec") and given in ({}, {HELD_BY: "owner"}) and noted(change.after).get(HELD_BY) in (None, "owner")
 
 
+# From here on the API server did not do it, and does not know why.
+BROKEN_CODE = 500
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reign:
     """What the Lease said from one write of it to the next."""
@@ -176,8 +180,12 @@ class Case:
 
     @cached_property
     def tried(self) -> Sequence[AuditEvent]:
-        """Every write that the operator asked for, whatever became of it."""
-        return [one for one in self.events if one.user in self.users and one.writes]
+        """Every write that the operator asked for, whatever became of it.
+
+        A head whose body was kept back, as by a leader whose lease has run out, asks for nothing: the API server answers 500.
+        """
+        written = [one for one in self.events if one.user in self.users and one.writes]
+        return [one for one in written if one.body is not None or one.code < BROKEN_CODE]
 
     @cached_property
     def ours(self) -> Sequence[Change]:

@@ -536,6 +536,15 @@ def test_holds_may_stand_while_nobody_leads(scene: Scene) -> None:
     assert laws_broken(scene) == []
 
 
+def test_what_the_api_server_never_read_is_no_breach(scene: Scene) -> None:
+    """A refusal by right, and the head of a request whose body a stopped leader kept back when he went on."""
+    scene.job()
+    scene.ask(OPERATOR, "patch", "Job", "train", None, answer=None, code=403)
+    scene.now_utc += timedelta(seconds=15)
+    scene.ask(OPERATOR, "patch", "Job", "train", None, answer=None, code=500)
+    assert set(laws_broken(scene)) - {"ends"} == set()
+
+
 def test_what_the_operator_cannot_know_yet_is_no_breach(scene: Scene) -> None:
     scene.job()
     scene.patch("DispatchPolicy", "main", {"spec": {"mode": "Observe"}}, USER)
