@@ -54,7 +54,8 @@ class Rooms:
         claims = [*waiting_pods(pods), *self._unborn(released, now_s)]
         rooms = after_claims(rooms_of(self._stores.nodes.all(), pods, pools), claims)
         with self._lock:
-            self._counted[key] = (now_s, rooms)
+            # Fresh from its end on: on a busy machine counting takes longer than a count holds, and each look would count anew.
+            self._counted[key] = (self._clock.monotonic_s(), rooms)
         return rooms
 
     def placed(self, view: JobView, pool_id: str | None) -> None:

@@ -23,7 +23,7 @@ from scheduler.adapters.kubernetes.runtime.frozen import EMPTY
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
 from scheduler.adapters.kubernetes.stale import UNCLAIMED_S, due_because, end_utc
 from scheduler.adapters.kubernetes.why import with_plan, would
-from scheduler.adapters.kubernetes.writes import Verb, Write
+from scheduler.adapters.kubernetes.writes import Effect, Verb, Write
 from scheduler.core.acting.newcomer import Counter
 from scheduler.domain.action import HoldJob, StartJob
 from scheduler.domain.job import JobPhase
@@ -289,7 +289,8 @@ def _judged(write: Write, view: JobView, desk: Desk, now_utc: datetime, *, letti
         now_utc=now_utc,
         settings=rules.settings,
         classes=rules.classes,
-        rooms=desk.rooms(),
+        # Only a release asks for room; counting it takes as long as ten writes.
+        rooms=desk.rooms() if write.effect is Effect.RELEASE else (),
         letting_go=letting_go or desk.letting_go,
     )
     drop = judge(write, view, fresh)
