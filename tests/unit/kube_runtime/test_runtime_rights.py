@@ -124,3 +124,13 @@ def test_a_right_that_nobody_asks_for_any_more_is_forgotten(rights: Rights, cloc
     missed(rights, clock, cannot())
     clock.now_s += FORGET_S + 1.0
     assert rights.missing() == ()
+
+
+def test_what_only_the_allowed_are_told_proves_the_right(rights: Rights, clock: FakeClock) -> None:
+    """Two restarts of the API server, a moment of 403 after each, and between them a kind that is not installed."""
+    error = cannot("list", "workloads", "kueue.x-k8s.io", "at the cluster scope")
+    rights.heard("GET", "/apis/kueue.x-k8s.io/v1beta2/workloads", "limit=500", error)
+    rights.heard("GET", "/apis/kueue.x-k8s.io/v1beta2/workloads", "limit=500", NotFound("the server could not find it"))
+    clock.now_s += PATIENCE_S
+    rights.heard("GET", "/apis/kueue.x-k8s.io/v1beta2/workloads", "limit=500", error)
+    assert rights.missing() == ()

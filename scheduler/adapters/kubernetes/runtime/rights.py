@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.adapters.clock import MonotonicClock
-from scheduler.adapters.kubernetes.runtime.errors import ApiError, Forbidden
+from scheduler.adapters.kubernetes.runtime.errors import ApiError, Conflict, Forbidden, Gone, Invalid, NotFound
 from scheduler.adapters.kubernetes.runtime.logs import Teller
 
 PATIENCE_S = 5.0
@@ -22,6 +23,8 @@ _REFUSED = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<space>[^"]+)")?'
 )
+# Said only to those who may ask: a kind that is not installed, for one, is "not found" for them and forbidden to others.
+_ALLOWED = (NotFound, Conflict, Invalid, Gone)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OTHERS = {"watch": "list", "patch": "create"}
 """What a granted verb proves beside itself: nobody watches what he could not list, and an apply creates what is not there."""
@@ -59,9 +62,9 @@ class _Refusal:
 class Rights:
     """Hears every answer of the API server, from any thread."""
 
-    def __init__(self, clock: MonotonicClock) -> None:
-        """Nothing was refused yet."""
-        self._clock = clock
+    def __init__(self, clock: MonotonicClock, on_change: Callable[[], None] = lambda: None) -> None:
+        """Nothing was refused yet; `on_change` is called when a right is missing, or is back."""
+        self._clock, self._on_change = clock, on_change
         self._refusals: dict[Right, _Refusal] = {}
         self._lock = threading.Lock()
         self._tell = Teller("runtime.rights")
@@ -72,7 +75,7 @@ class Rights:
             right = refused(error)
             if right is not None:
                 self._refused(right)
-        elif error is None and self._refusals:
+        elif self._refusals and (error is None or isinstance(error, _ALLOWED)):
             self._granted(asked(method, path, query))
 
     def missing(self) -> tuple[Right, ...]:
@@ -93,6 +96,7 @@ class Rights:
         if news:
             where = {"namespace": right.namespace} if right.namespace else {}
             self._tell.warning("a right is missing, what needs it does not happen", right=str(right), **where)
+            self._on_change()
 
     def _granted(self, right: Right | None) -> None:
         if right is None:
@@ -108,6 +112,7 @@ class Rights:
             told = [one for one in given if self._refusals.pop(one).told]
         for one in told:
             self._tell.info("a right was given back", right=str(one))
+            self._on_change()
 
 
 def refused(error: Forbidden) -> Right | None:
