@@ -131,7 +131,7 @@ class Operator:
         self._tell = Teller("operator")
         self._stopping = threading.Event()
         self.metrics = Metrics()
-        self._rights = Rights(self._clock)
+        self._rights = Rights(self._clock, lambda: self._timers.soon("guard"))
         self._client = KubeClient(self._connected(), hear=self._rights.heard)
         self._stores = Stores()
         self._caches = Caches(self._reflecting(one) for one in self._stores.all())
@@ -169,7 +169,7 @@ class Operator:
         )
         self._standing = Standing(
             rights=self._rights,
-            neighbours=neighbours_of(leases, self._clock, options.lease_namespace, options.namespace),
+            neighbours=neighbours_of(leases, self._clock, options, lambda: self._timers.soon("guard")),
             election=self._election,
             leads=lambda: self._term_writer is not None,
             metrics=self.metrics,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
@@ -60,9 +61,24 @@ class Standing:
         return f"standby, {self.election.leader or 'nobody'}{where} leads"
 
 
-def neighbours_of(client: KubeClient, clock: Clocks, lease_namespace: str, installation: str) -> Neighbours:
+class Installed(Protocol):
+    """Where an operator belongs to, and where the Lease is."""
+
+    @property
+    def namespace(self) -> str:
+        """The installation."""
+        ...
+
+    @property
+    def lease_namespace(self) -> str:
+        """Where all installations look for the one Lease."""
+        ...
+
+
+def neighbours_of(client: KubeClient, clock: Clocks, place: Installed, on_change: Callable[[], None]) -> Neighbours:
     """Who listens for other installations."""
-    return Neighbours(client, clock, lease=(lease_namespace, STANDBY_LEASE), installation=installation)
+    lease = (place.lease_namespace, STANDBY_LEASE)
+    return Neighbours(client, clock, lease=lease, installation=place.namespace, on_change=on_change)
 
 
 def permitted(missing: tuple[Right, ...]) -> Condition:

@@ -7,6 +7,7 @@ its own because a standby that wrote to the first one would make it look renewed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from scheduler.adapters.clock import Clocks
@@ -25,9 +26,17 @@ GONE_S = 45.0
 class Neighbours:
     """Asked every `EVERY_S` by one thread of a replica that runs for leadership."""
 
-    def __init__(self, client: KubeClient, clock: Clocks, *, lease: Key, installation: str) -> None:
-        """`lease` is the second Lease, `installation` our own namespace."""
-        self._client, self._clock = client, clock
+    def __init__(
+        self,
+        client: KubeClient,
+        clock: Clocks,
+        *,
+        lease: Key,
+        installation: str,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`lease` is the second Lease, `installation` our own namespace; `on_change` is called when `other` has changed."""
+        self._client, self._clock, self._on_change = client, clock, on_change
         self._namespace, self._name = lease
         self._installation = installation
         self._version = ""
@@ -52,6 +61,7 @@ class Neighbours:
         if found != self.other:
             self.other = found
             self._say(leading)
+            self._on_change()
 
     def _say(self, leading: bool) -> None:
         if self.other and leading:
