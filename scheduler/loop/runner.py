@@ -14,6 +14,8 @@ from scheduler.domain.settings import Settings
 from scheduler.loop.degrade import good_until
 
 GUARD_S = 30.0
+# Beside the solver's budget: looking, ending a solver that hangs, a plan by rule, acting.
+SPARE_S = 120.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,11 +72,12 @@ def overdue_s(watch: Watch, now_utc: datetime, settings: Settings) -> float:
 def guard_step(watch: Watch, now_utc: datetime, settings: Settings) -> PlanStatus:
     """What the guard concludes between cycles: the step in force, or a lower one because everything known grew too old.
 
-    A plan in force beyond its age limit without a new decision means that the loop itself is stuck: let go.
+    A plan in force beyond its age limit without a new decision means that the loop itself is stuck: let go. A decision that was
+    due a moment ago is being made: nothing is let go for that.
     """
     if watch.last is None:
         return PlanStatus.LET_GO
-    if overdue_s(watch, now_utc, settings) == 0.0:
+    if overdue_s(watch, now_utc, settings) <= settings.budget.guard_s + SPARE_S:
         return watch.step
     if good_until(watch.good, now_utc, settings):
         return PlanStatus.LAST_GOOD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,14 @@ def plan_status(
         "madeAt": instant(decision.at_utc),
         "planStatus": plan.status.value,
         "degradedReason": plan.degraded_reason[:LONGEST_REASON],
-        "rollingGap": round(plan.report.rolling_gap, GAP_DIGITS),
         "objective": terms(plan.cost_eur),
         "baseline": terms(baseline_eur),
         "heat": heat(decision.offers),
         **{name: counts[kind] for kind, name in COUNTED.items()},
     }
-    if plan.report.rounded_gap is not None:
-        status["planGap"] = round(plan.report.rounded_gap, GAP_DIGITS)
+    # A plan that proves nothing has no finite gap, and JSON no word for that.
+    gaps = {"rollingGap": plan.report.rolling_gap, "planGap": plan.report.rounded_gap}
+    status |= {name: round(gap, GAP_DIGITS) for name, gap in gaps.items() if gap is not None and isfinite(gap)}
     if problem is not None:
         status["outlook"] = outlook(plan, problem)
     return status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,13 @@ def test_its_own_schema_takes_it(decision: Decision) -> None:
     assert read.status.plan_id == decision.plan.plan_id
     assert (read.status.held or 0) + (read.status.started or 0) >= 2
     assert [(one.term, one.eur) for one in read.status.baseline] == [("electricity", 12.35), ("heat-revenue", -4.0)]
+
+
+def test_a_plan_that_proves_nothing_has_no_gap(decision: Decision) -> None:
+    report = replace(decision.plan.report, rolling_gap=float("inf"), rounded_gap=None)
+    status = plan_status(replace(decision, plan=replace(decision.plan, report=report)), ACTING, {})
+    assert not {"rollingGap", "planGap"} & status.keys()
+    json.dumps(status, allow_nan=False)
 
 
 def test_heat_by_hour_adds_up_to_what_is_offered(decision: Decision) -> None:

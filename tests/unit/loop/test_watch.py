@@ -87,4 +87,6 @@ def test_the_guard_lets_go_when_the_loop_is_stuck() -> None:
 def test_the_guard_keeps_a_degraded_step_until_its_cycle_is_overdue() -> None:
     watch = after_cycle(Watch(), decision(plan_of(PlanStatus.RULE_BASED)))
     assert guard_step(watch, NOW + timedelta(minutes=10), SETTINGS) is PlanStatus.RULE_BASED
-    assert guard_step(watch, NOW + timedelta(minutes=16), SETTINGS) is PlanStatus.LET_GO
+    # Due after 15 minutes; with a budget of 30 s the cycle may be under way for 30 + 120 s.
+    assert guard_step(watch, NOW + timedelta(minutes=17, seconds=30), SETTINGS) is PlanStatus.RULE_BASED
+    assert guard_step(watch, NOW + timedelta(minutes=17, seconds=31), SETTINGS) is PlanStatus.LET_GO
