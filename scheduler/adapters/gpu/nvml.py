@@ -8,7 +8,7 @@ binding's exceptions of the library loader are no NVMLError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pynvml
@@ -78,8 +78,64 @@ class _Asked:
             return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NvmlGpu:
+    """One GPU. What it does not say is `None`, and named in `missing`."""
+
+    index: int
+    uuid: str
+    handle: Any
+
+    def read(self) -> GpuReading:
+        """Read everything now.
+
+        Raises:
+            Lost, NoDriver: when the GPU, or the driver, is gone.
+        """
+        gpu, asked = self.handle, _Asked()
+        mig = asked("mig", lambda: pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
+        temperature_c = asked("temperature", lambda: float(pynvml.nvmlDeviceGetTemperatureV(gpu, pynvml.NVML_TEMPERATURE_GPU)))
+        load = asked("utilization", lambda: float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu))
+        processes = asked("processes", lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(gpu))
+        whole = GpuReading(
+            uuid=self.uuid,
+            name=asked("name", lambda: str(pynvml.nvmlDeviceGetName(gpu))) or "",
+            index=self.index,
+            limits=_limits(gpu, asked),
+            temperature_c=temperature_c,
+            utilization_fraction=None if load is None else load / 100.0,
+            processes=None if processes is None else tuple(int(one.pid) for one in processes),
+            mig=bool(mig),
+            missing=tuple(asked.missing),
+        )
+        return self.glance(whole)
+
+    def glance(self, last: GpuReading) -> GpuReading:
+        """What changes from second to second, the rest as it was.
+
+        Raises:
+            Lost, NoDriver: when the GPU, or the driver, is gone.
+        """
+        gpu, asked = self.handle, _Asked()
+        draw_w, whole_module = _draw(gpu, asked)
+        reasons = asked("reasons", lambda: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
+        capped_ns = _field(gpu, asked, SW_POWER_CAP_FIELD, "capped")
+        energy = asked("energy", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)))
+        enforced_w = _watts(asked("enforced", lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)))
+        return replace(
+            last,
+            draw_w=draw_w,
+            energy_j=None if energy is None else j_from_millijoule(energy),
+            limits=replace(last.limits, enforced_w=enforced_w),
+            reasons=None if reasons is None else frozenset(word for bit, word in REASONS.items() if reasons & bit),
+            capped_s=None if capped_ns is None else s_from_ns(capped_ns),
+            whole_module=whole_module,
+            missing=tuple(sorted({*last.missing, *asked.missing})),
+        )
+
+
 class Nvml:
-    """The GPUs of this machine. One thread may speak to each GPU; `start` and `close` belong to one of them."""
+    """The GPUs of this machine. Each has a thread of its own that speaks to it; `start` and `close` are for another one."""
 
     def __init__(self) -> None:
         """Not started."""
@@ -105,51 +161,18 @@ class Nvml:
         except pynvml.NVMLError:
             return  # It was not loaded, or has gone with the driver.
 
-    def handle(self, index: int) -> Any:
-        """What NVML calls a GPU by; indices move, so it is asked for its uuid at once.
+    def open(self, index: int) -> NvmlGpu:
+        """One GPU; indices move, so it is asked for its uuid at once.
 
         Raises:
             Lost, NoDriver: when the GPU, or the driver, is gone.
         """
-        found = _Asked()("handle", lambda: pynvml.nvmlDeviceGetHandleByIndex(index))
-        if found is None:
-            raise Lost(f"GPU {index} has no handle")
-        return found
-
-    def read(self, index: int) -> GpuReading:
-        """Read one GPU now; what it does not say is named in `missing`.
-
-        Raises:
-            Lost, NoDriver: when the GPU, or the driver, is gone.
-        """
-        gpu, asked = self.handle(index), _Asked()
-        uuid = asked("uuid", lambda: str(pynvml.nvmlDeviceGetUUID(gpu)))
+        asked = _Asked()
+        handle = asked("handle", lambda: pynvml.nvmlDeviceGetHandleByIndex(index))
+        uuid = None if handle is None else asked("uuid", lambda: str(pynvml.nvmlDeviceGetUUID(handle)))
         if uuid is None:
-            raise Lost(f"GPU {index} does not say its uuid")
-        mig = asked("mig", lambda: pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
-        draw_w, whole_module = _draw(gpu, asked)
-        reasons = asked("reasons", lambda: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
-        capped_ns = _field(gpu, asked, SW_POWER_CAP_FIELD, "capped")
-        energy = asked("energy", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)))
-        temperature_c = asked("temperature", lambda: float(pynvml.nvmlDeviceGetTemperatureV(gpu, pynvml.NVML_TEMPERATURE_GPU)))
-        load = asked("utilization", lambda: float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu))
-        processes = asked("processes", lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(gpu))
-        return GpuReading(
-            uuid=uuid,
-            name=asked("name", lambda: str(pynvml.nvmlDeviceGetName(gpu))) or "",
-            index=index,
-            draw_w=draw_w,
-            energy_j=None if energy is None else j_from_millijoule(energy),
-            limits=_limits(gpu, asked),
-            temperature_c=temperature_c,
-            reasons=None if reasons is None else frozenset(word for bit, word in REASONS.items() if reasons & bit),
-            capped_s=None if capped_ns is None else s_from_ns(capped_ns),
-            utilization_fraction=None if load is None else load / 100.0,
-            processes=None if processes is None else tuple(int(one.pid) for one in processes),
-            mig=bool(mig),
-            whole_module=whole_module,
-            missing=tuple(asked.missing),
-        )
+            raise Lost(f"GPU {index} does not say its {asked.missing[0]}")
+        return NvmlGpu(index=index, uuid=uuid, handle=handle)
 
     def survey(self) -> GpuSurvey:
         """Read every GPU once; one that is gone is named and hides no other.
@@ -160,7 +183,7 @@ class Nvml:
         gpus, troubles = [], []
         for index in range(self.start()):
             try:
-                gpus.append(self.read(index))
+                gpus.append(self.open(index).read())
             except Lost as error:
                 troubles.append(Trouble(what=str(error), index=index, expected=ON_THE_BUS))
         found = GpuSurvey(driver=self.driver, gpus=tuple(gpus), troubles=tuple(troubles))
@@ -169,12 +192,11 @@ class Nvml:
 
 
 def _limits(gpu: Any, asked: _Asked) -> Limits:
-    """All power limits of a GPU."""
+    """Power limits that change seldom."""
     bounds = asked("constraints", lambda: pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu))
     low, high = (None, None) if bounds is None else bounds
     return Limits(
         requested_w=_watts(asked("limit", lambda: pynvml.nvmlDeviceGetPowerManagementLimit(gpu))),
-        enforced_w=_watts(asked("enforced", lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu))),
         default_w=_watts(asked("default", lambda: pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu))),
         least_w=_watts(low),
         most_w=_watts(high),

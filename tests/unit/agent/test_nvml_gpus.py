@@ -75,13 +75,13 @@ def test_processes_are_told(machine: Machine) -> None:
 def test_a_driver_that_is_loaded_anew_voids_everything_until_a_new_start(machine: Machine) -> None:
     gpus = Nvml()
     assert gpus.start() == 2
-    gpus.read(0)
+    gpus.open(0).read()
     machine.reload_driver()
     with pytest.raises(NoDriver, match="handle"):
-        gpus.read(0)
+        gpus.open(0).read()
     gpus.close()
     assert gpus.start() == 2
-    assert gpus.read(0).energy_j == pytest.approx(0.0, abs=100.0)
+    assert gpus.open(0).read().energy_j == pytest.approx(0.0, abs=100.0)
     gpus.close()
 
 
@@ -90,10 +90,10 @@ def test_an_unknown_fault_is_one_of_the_driver(machine: Machine) -> None:
     gpus.start()
     machine.fail(0, "power", UNKNOWN)
     with pytest.raises(NoDriver, match="power"):
-        gpus.read(0)
+        gpus.open(0).read()
     machine.fail(0, "power", LOST)
     with pytest.raises(Lost, match="power"):
-        gpus.read(0)
+        gpus.open(0).read()
     gpus.close()
 
 
