@@ -24,9 +24,12 @@ from queued_world import (
     switched_off,
     workload,
 )
+from typer.testing import CliRunner
 
 from scheduler.adapters.devcluster.client import Object, condition
 from scheduler.adapters.devcluster.kueue import API as KUEUE
+from scheduler.entrypoints.cli import app
+from scheduler.entrypoints.kubectl import app as kubectl
 
 QUOTA_S = 60.0
 GATED = "kueue.x-k8s.io/admission-gated-by"
@@ -115,6 +118,15 @@ def test_what_nobody_gated_gives_its_quota_back_and_its_check_says_why(world: Op
     assert pods_of(world.cluster, LAB, name) == []
 
 
+@pytest.mark.parametrize("job_name", ["job/gated", "job/ungated", "jobset/team"])
+def test_its_owner_asks_why(world: Operated, job_name: str) -> None:
+    name = job_name.partition("/")[2]
+    where = ["-n", LAB, "--kubeconfig", str(world.cluster.kubeconfig())]
+    asked = CliRunner().invoke(kubectl, ["why", job_name, *where])
+    marks = world.marks(name) if name == "gated" else noted(workload(world, name))
+    assert asked.output.strip() == marks["hold-text"]
+
+
 def test_at_the_planned_start_all_are_let_go_placed_by_the_plan_and_run(world: Operated) -> None:
     """The price falls, so the plan starts them now: on the loop whose heat is sold, except what asks for the other one."""
     for name in ("steered", "bound"):
@@ -162,6 +174,36 @@ def admitted_of(world: Operated, name: str) -> Object:
     return found if condition(found, "Admitted") == "True" else {}
 
 
+def test_with_the_operator_gone_the_check_stays_active_and_all_can_be_let_go(world: Operated) -> None:
+    """Kueue goes on, its queues stay open, and what waits for our word gets it from the command that the CronJob runs."""
+    price(world, dear=True)
+    queued(world, "asleep", "checked")
+    world.cluster.wait("a hold", partial(marked, world, "asleep"))
+    world.end()
+    queued(world, "silent", "checked", None, gpus=1)
+    world.cluster.wait("quota", lambda: condition(workload(world, "silent"), "QuotaReserved") == "True", QUOTA_S)
+    assert active(world, f"admissionchecks/{CHECK}")
+    assert active(world, "clusterqueues/checked")
+    assert check_of(workload(world, "silent"))["state"] == "Pending"
+
+    def let_go() -> bool:
+        told = CliRunner().invoke(app, ["release", "--all", "--kubeconfig", str(world.cluster.kubeconfig())])
+        assert told.exit_code == 0, told.output
+        return complete(world, "asleep") and complete(world, "silent")
+
+    world.cluster.wait("all complete", let_go, QUOTA_S)
+    world.replica()
+    world.cluster.wait("a cycle", lambda: " cycle " in world.replicas[-1].told(), QUOTA_S)
+
+
+def test_nothing_of_kueue_is_allowed_that_is_not_used(world: Operated) -> None:
+    used = {(one.resource + (f"/{one.subresource}" if one.subresource else ""), one.verb) for one in world.asked()}
+    rules = [rule for obj in world.rights() for rule in obj.get("rules", []) if rule["apiGroups"] == ["kueue.x-k8s.io"]]
+    allowed = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    # A watch is written down when it ends, and these go on.
+    assert {right for right in allowed - used if right[1] != "watch"} == set()
+
+
 def test_without_a_policy_nothing_is_held_and_kueue_is_answered(world: Operated) -> None:
     """The plan's end is not the check's: what waits for it is let go, and the check itself stays active."""
     admin, path = world.cluster.admin, f"{HEAT}/dispatchpolicies/quickstart"
@@ -174,10 +216,10 @@ def test_without_a_policy_nothing_is_held_and_kueue_is_answered(world: Operated)
     assert active(world, f"admissionchecks/{CHECK}")
     queued(world, "later", "checked")
     world.cluster.wait("it runs", partial(complete, world, "later"), QUOTA_S)
-    made, told = {key: policy[key] for key in ("apiVersion", "kind", "spec")}, world.replicas[0].told()
+    made, told = {key: policy[key] for key in ("apiVersion", "kind", "spec")}, world.replicas[-1].told()
     admin.apply(path, {**made, "metadata": {"name": policy["metadata"]["name"]}})
     cycles = told.count(" cycle ")
-    world.cluster.wait("a plan for it", lambda: world.replicas[0].told().count(" cycle ") > cycles, QUOTA_S)
+    world.cluster.wait("a plan for it", lambda: world.replicas[-1].told().count(" cycle ") > cycles, QUOTA_S)
     queued(world, "again", "checked")
     world.cluster.wait("a hold", partial(marked, world, "again"), QUOTA_S)
     admin.delete(f"{JOBSETS}/namespaces/{LAB}/jobsets/team")

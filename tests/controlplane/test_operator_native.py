@@ -75,7 +75,7 @@ def test_its_owner_asks_why_and_an_engineer_for_the_state(world: Operated) -> No
     nobody = CliRunner().invoke(kubectl, ["explain", "plan", "none", *where])
     assert (nobody.exit_code, "there is no DispatchPolicy 'none'" in nobody.output) == (2, True)
     missing = CliRunner().invoke(kubectl, ["why", "job/none", "-n", LAB, *where])
-    assert (missing.exit_code, "there is no Job lab/none" in missing.output) == (2, True)
+    assert (missing.exit_code, "there is no job lab/none" in missing.output) == (2, True)
 
 
 def test_an_insulated_job_starts_and_is_never_written_to(world: Operated) -> None:

@@ -8,12 +8,27 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from audit_laws import broken_laws
 from kube_objects import job, pods_of, running_pods
 from operated import LAB, OPERATOR, Operated, now_utc, until_utc
-from queued_world import SWING, check_of, complete, hold_new_jobs, noted, price, queued, switched_off, workload
+from queued_world import (
+    ALONE,
+    PLUG,
+    SOLD,
+    SWING,
+    check_of,
+    complete,
+    hold_new_jobs,
+    loops_of,
+    noted,
+    price,
+    queued,
+    switched_off,
+    workload,
+)
 
 from scheduler.adapters.devcluster.audit import AuditEvent
 from scheduler.adapters.devcluster.client import Object, condition
@@ -30,14 +45,14 @@ def world(governed: Operated) -> Operated:
     price(governed, dear=True)
     hold_new_jobs(governed.cluster)
     native(governed, "indexed", "swing", gpus=1, pods=INDEXES)
-    native(governed, "steady", "deferrable")
+    native(governed, "steady", "deferrable", selector={PLUG: ALONE})
     queued(governed, "queued", "checked", "swing", runs=FOREVER)
     return governed
 
 
-def native(world: Operated, name: str, class_name: str, *, gpus: int = 2, pods: int = 1) -> None:
+def native(world: Operated, name: str, class_name: str, **shape: Any) -> None:
     """Create an indexed Job as its owner would."""
-    made = job(name, gpus=gpus, pods=pods, suspend=False, runs=FOREVER, labels={"heatdispatch.io/class": class_name})
+    made = job(name, **{"gpus": 2, "suspend": False, "runs": FOREVER, **shape}, labels={"heatdispatch.io/class": class_name})
     made["metadata"]["annotations"] = {"heatdispatch.io/expected-duration": "1h"}
     made["spec"]["completionMode"] = "Indexed"
     world.cluster.admin.create(world.jobs, made)
@@ -78,6 +93,9 @@ def test_all_are_held_until_power_is_cheap_and_run_then(world: Operated) -> None
     world.cluster.wait("its pods", lambda: len(indexes_running(world, "indexed")) == INDEXES, RUNS_S)
     for name in ("steady", "queued"):
         world.cluster.wait(f"a pod of {name}", partial(running_pods, world.cluster, LAB, name), RUNS_S)
+    # On the loop whose heat is sold, except what asks for the other one.
+    assert {name: loops_of(world, name) for name in ("indexed", "steady")} == {"indexed": {SOLD}, "steady": {ALONE}}
+    assert all(pod["spec"]["nodeSelector"] == {PLUG: SOLD} for pod in pods_of(world.cluster, LAB, "indexed"))
 
 
 def test_what_runs_is_stopped_in_the_dear_hour_and_keeps_what_is_finished(world: Operated) -> None:

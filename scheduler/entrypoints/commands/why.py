@@ -10,13 +10,13 @@ import typer
 
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.kubernetes.jobs import JobView
-from scheduler.adapters.kubernetes.objects import at, name_of, text
+from scheduler.adapters.kubernetes.objects import at, controller_of, name_of, namespace_of, text
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
 from scheduler.adapters.kubernetes.runtime.errors import Forbidden, NotFound
-from scheduler.adapters.kubernetes.runtime.kinds import POLICIES
+from scheduler.adapters.kubernetes.runtime.kinds import JOBS, POLICIES, WORKLOADS, Kind
 from scheduler.adapters.kubernetes.why import why as sentence
 from scheduler.domain.errors import Misconfigured
 from scheduler.entrypoints.console import friendly, talk, write_json
@@ -31,6 +31,7 @@ Reads what stands on the job, its class and its policy; the operator need not be
 **Example**
 
     kubectl heatdispatch why job/training -n quickstart
+    kubectl heatdispatch why jobset/training -n quickstart
 """
 STATUS_HELP = """Say what every policy does now: mode, plan, and its jobs by what is done with them.
 
@@ -44,7 +45,7 @@ Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
 
 @friendly
 def why(
-    job: Annotated[str, typer.Argument(metavar="job/NAME", help="The job.")],
+    job: Annotated[str, typer.Argument(metavar="KIND/NAME", help="The job: job/NAME, or with Kueue jobset/NAME and its like.")],
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -52,13 +53,15 @@ def why(
 ) -> None:
     """Say why a job waits."""
     kind, _, name = job.rpartition("/")
-    if kind.lower() not in ("", "job", "jobs", "jobs.batch") or not name:
+    if not name:
         raise Misconfigured(f"{job!r} is no job", where="arguments", expected="job/NAME")
     clock, governing = SystemClock(), read(kubeconfig, context)
     now_utc = clock.now_utc()
-    if governing.stores.jobs.get(name, namespace) is None:
-        raise Misconfigured(f"there is no Job {namespace}/{name}", where="arguments", expected="a Job of that namespace")
-    view = _seen(governing.current.desks, namespace, name)
+    place = _found(governing.stores, kind.lower().partition(".")[0].removesuffix("s") or JOBS.kind.lower(), namespace, name)
+    if place is None:
+        what = f"{kind or JOBS.kind} {namespace}/{name}"
+        raise Misconfigured(f"there is no {what}", where="arguments", expected="a Job, or what Kueue has a Workload of")
+    view = _seen(governing.current.desks, place, namespace)
     said = "No policy governs it: it starts as soon as the cluster has room for it" if view is None else sentence(view, now_utc)
     talk(json_file).print(said, markup=False, soft_wrap=True)
     marks = None if view is None else view.marks
@@ -114,10 +117,25 @@ def states(desk: Desk, now_utc: Any) -> Counter[str]:
     return Counter(told_state(view) for view in desk.reader.seen(now_utc).views.values())
 
 
-def _seen(desks: tuple[Desk, ...], namespace: str, name: str) -> JobView | None:
+def _found(stores: Stores, kind: str, namespace: str, name: str) -> tuple[Kind, str] | None:
+    """The object to look at: a Job, or the Workload of another kind, by its own name or by that of its owner."""
+    if kind == JOBS.kind.lower():
+        return None if stores.jobs.get(name, namespace) is None else (JOBS, name)
+    for one in stores.workloads.all():
+        owner = controller_of(one)
+        by_owner = (text(owner, "kind").lower(), text(owner, "name")) == (kind, name)
+        if namespace_of(one) == namespace and (by_owner or (kind, name_of(one)) == (WORKLOADS.kind.lower(), name)):
+            return WORKLOADS, name_of(one)
+    return None
+
+
+def _seen(desks: tuple[Desk, ...], place: tuple[Kind, str], namespace: str) -> JobView | None:
     """The job as its policy sees it."""
-    now_utc = SystemClock().now_utc()
-    views = [desk.reader.one(namespace, name, desk.reader.around(now_utc)) for desk in desks]
+    now_utc, (kind, name) = SystemClock().now_utc(), place
+    views = [
+        (desk.reader.one if kind == JOBS else desk.reader.foreign)(namespace, name, desk.reader.around(now_utc))
+        for desk in desks
+    ]
     there = [view for view in views if view is not None]
     return next((view for view in there if not view.insulated), there[0] if there else None)
 
