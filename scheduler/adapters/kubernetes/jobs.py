@@ -81,7 +81,7 @@ class JobView:
     """One job: what the domain sees of it, and its objects.
 
     job is empty for a Workload of another kind, workload for a native Job. held: a hold of ours, or one that its owner handed
-    to us, is in force. opted_in: its namespace takes part, so that the job may be held before its pods have a node, and stopped.
+    to us, is in force. opted_in: its namespace takes part: the job may be held before its pods have a node, and stopped.
     asked: Kueue keeps quota for it and waits for our AdmissionCheck. reach: pools that its queue's flavors reach; None without
     a queue, or when that is not known.
     """
