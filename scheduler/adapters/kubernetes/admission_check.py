@@ -16,6 +16,7 @@ from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.marks import Problem, write_instant
 from scheduler.adapters.kubernetes.objects import Obj, name_of, namespace_of, parts, text, texts, uid_of, version_of
 from scheduler.adapters.kubernetes.pools import PoolSelector
+from scheduler.adapters.kubernetes.queues import uses_gpus
 from scheduler.adapters.kubernetes.runtime.kinds import WORKLOADS
 from scheduler.adapters.kubernetes.workloads import (
     PENDING,
@@ -92,7 +93,7 @@ def _place(workload: Obj, check: Check, pool: PoolSelector) -> list[dict[str, An
     if uses_topology(workload):
         return Problem(reason="Topology", text="Kueue places it by topology")
     updates = []
-    for pod_set in parts(workload, "spec", "podSets"):
+    for pod_set in (each for each in parts(workload, "spec", "podSets") if uses_gpus(each)):
         given = {**texts(pod_set, "template", "spec", "nodeSelector"), **check.flavor_labels}
         if any(given.get(key, value) != value for key, value in pool.node_labels.items()):
             return Problem(reason="PoolConflict", text=f"its own node labels contradict pool {pool.pool_id}")

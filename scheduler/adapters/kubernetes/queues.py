@@ -12,7 +12,7 @@ from typing import Any
 
 from scheduler.adapters.kubernetes.objects import Obj, name_of, namespace_of, part, parts, text, texts
 from scheduler.adapters.kubernetes.pools import PoolSelector
-from scheduler.adapters.kubernetes.quantities import GPU
+from scheduler.adapters.kubernetes.quantities import GPU, requests_of
 
 
 def reach_of(
@@ -28,8 +28,13 @@ def reach_of(
     return {queue: reached for queue, reached in found.items() if reached is not None}
 
 
+def uses_gpus(pod_set: Obj) -> bool:
+    """Whether a pod set asks for GPUs: only those are placed. A launcher without may not be welcome on GPU nodes."""
+    return requests_of(part(pod_set, "template", "spec")).get(GPU, 0.0) > 0.0
+
+
 def steered(workload: Obj, own: Mapping[str, str] | None, pool: PoolSelector) -> list[Any] | str:
-    """Pod sets of a Workload with a pool's labels in their node selectors, or why they cannot have them.
+    """Pod sets of a Workload, those with GPUs with a pool's labels in their node selectors, or why they cannot have them.
 
     Args:
         workload: as it was seen, without quota: Kueue refuses a change of its pod sets later.
@@ -38,6 +43,9 @@ def steered(workload: Obj, own: Mapping[str, str] | None, pool: PoolSelector) ->
     """
     found: list[Any] = []
     for one in parts(workload, "spec", "podSets"):
+        if not uses_gpus(one):
+            found.append(one)
+            continue
         asked = texts(one, "template", "spec", "nodeSelector") if own is None else dict(own)
         for key, value in pool.node_labels.items():
             if asked.get(key, value) != value:
@@ -48,8 +56,8 @@ def steered(workload: Obj, own: Mapping[str, str] | None, pool: PoolSelector) ->
 
 
 def goes_to(workload: Obj, pool: PoolSelector) -> bool:
-    """Whether all pod sets of a Workload ask for a pool's labels already."""
-    asked = (texts(one, "template", "spec", "nodeSelector") for one in parts(workload, "spec", "podSets"))
+    """Whether all pod sets of a Workload with GPUs ask for a pool's labels already."""
+    asked = (texts(one, "template", "spec", "nodeSelector") for one in parts(workload, "spec", "podSets") if uses_gpus(one))
     return all(pool.node_labels.items() <= one.items() for one in asked)
 
 

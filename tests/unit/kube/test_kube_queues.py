@@ -71,6 +71,17 @@ def test_a_workload_is_told_where_to_and_keeps_all_else() -> None:
     assert (goes_to(given, SOUTH), goes_to(given, NORTH)) == (True, False)
 
 
+def test_pods_without_gpus_are_left_where_they_are() -> None:
+    """A launcher may not tolerate what GPU nodes are tainted with."""
+    given = workload()
+    launcher = {"name": "launcher", "count": 1, "template": {"spec": {"containers": [{"name": "main"}]}}}
+    given["spec"]["podSets"].append(launcher)
+    found = steered(given, None, NORTH)
+    assert isinstance(found, list)
+    assert found[1] == launcher
+    assert goes_to({**given, "spec": {"podSets": found}}, NORTH)
+
+
 def test_a_job_may_run_where_its_queue_reaches() -> None:
     def seen(*reached: str) -> JobView:
         return view(job(labels=QUEUED, suspend=True), workload=workload(), around=replace(AROUND, reach={"lab/gpu": reached}))
