@@ -76,6 +76,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     go.write_text(TOOLCHAIN.format(python=sys.executable, modules=str(folder)), encoding="utf-8")
     go.chmod(go.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(go.parent))
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
     return folder
 
 

@@ -69,6 +69,6 @@ def test_everything_listens_on_loopback_and_writes_below_one_folder(tmp_path: Pa
     assert (kubelet["address"], kubelet["port"], kubelet["cgroupRoot"]) == ("127.0.0.1", 10250, "/group")
     assert kubelet["makeIPTablesUtilChains"] is False
     text = files.containerd(place, needs.Means(programs={}, network_plugins="/plugins"))
-    folders = [line.split('"')[1] for line in text.splitlines() if line.strip().startswith(("root =", "state =", "address ="))]
-    assert [Path(folder).parent for folder in folders] == [tmp_path] * 3
+    assert f'root = "{tmp_path}/containerd"\nstate = "{files.RUN}"' in text
+    assert all(Path(own).parent == tmp_path for own in files.covers(place).values())
     assert files.network(place)["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.88.10.0/24"}]]  # 10250 = 40 * 256 + 10

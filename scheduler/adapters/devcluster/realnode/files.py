@@ -10,8 +10,11 @@ from typing import Any
 from scheduler.adapters.devcluster.realnode.images import PAUSE
 from scheduler.adapters.devcluster.realnode.needs import Means
 
-# Folders at fixed places, of shims, pod networks, logs by container and device plugins: the node has its own.
-COVERED = ("/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
+# Folders at fixed places, which the node has for itself: ours lie over them. Paths of sockets below them are short enough.
+RUN = "/run/containerd"
+KUBELET = "/var/lib/kubelet"
+SOCKET = f"{RUN}/containerd.sock"
+COVERED = {RUN: "run", KUBELET: "kubelet", "/var/lib/cni": "networks", "/var/log/containers": "container-logs"}
 # Kernel settings that the kubelet and the `ptp` plugin set; they set copies.
 COPIED = (
     "kernel/keys/root_maxbytes",
@@ -36,16 +39,12 @@ class Place:
     port: int
     group: str
 
-    @property
-    def socket(self) -> Path:
-        """Where containerd listens."""
-        return self.folder / "c.sock"
-
 
 def write_all(place: Place, means: Means) -> None:
     """Write everything but the specification of `inside`."""
     (place.folder / "network").mkdir()
-    (place.folder / "scratch").mkdir()
+    for name in ("scratch", *COVERED.values()):
+        (place.folder / name).mkdir()
     (place.folder / "network" / "10-pods.conflist").write_text(json.dumps(network(place), indent=1), encoding="utf-8")
     (place.folder / "containerd.toml").write_text(containerd(place, means), encoding="utf-8")
     (place.folder / "kubelet.json").write_text(json.dumps(kubelet(place), indent=1), encoding="utf-8")
@@ -71,10 +70,10 @@ def containerd(place: Place, means: Means) -> str:
     return f"""\
 version = 2
 root = "{place.folder}/containerd"
-state = "{place.folder}/state"
+state = "{RUN}"
 disabled_plugins = ["io.containerd.internal.v1.opt", {unused}]
 [grpc]
-  address = "{place.socket}"
+  address = "{SOCKET}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE}"
   restrict_oom_score_adj = true
@@ -98,7 +97,7 @@ def kubelet(place: Place) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "containerRuntimeEndpoint": f"unix://{place.socket}",
+        "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "address": "127.0.0.1",
         "port": place.port,
         "healthzPort": 0,
@@ -125,7 +124,7 @@ def kubelet(place: Place) -> dict[str, Any]:
 
 
 def copies(place: Place) -> dict[str, str]:
-    """Kernel settings, and files with their values of now."""
+    """Kernel settings, and files with their values of now which lie over them."""
     found: dict[str, str] = {}
     (place.folder / "settings").mkdir()
     for name in COPIED:
@@ -134,3 +133,8 @@ def copies(place: Place) -> dict[str, str]:
             copy.write_text((SETTINGS / name).read_text("utf-8"), encoding="utf-8")
             found[str(SETTINGS / name)] = str(copy)
     return found
+
+
+def covers(place: Place) -> dict[str, str]:
+    """Folders, and those of the node that lie over them."""
+    return {folder: str(place.folder / name) for folder, name in COVERED.items()}

@@ -1,7 +1,7 @@
 """First process of a node's own namespaces: `python -I inside.py SPEC`. When it ends, all that runs on the node ends with it.
 
-It covers what containerd and the kubelet would write to on the machine (empty folders of memory, copies of kernel settings),
-starts the one, gives it its images, starts the other, and buries what is orphaned. Standard library only, imported by nothing.
+It covers what containerd and the kubelet would write to on the machine (folders at fixed places, kernel settings), starts the
+one, gives it its images, starts the other, and buries what is orphaned. Standard library only, imported by nothing.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ EVERY_S = 0.1
 
 
 def cover(spec: Mapping[str, Any]) -> None:
-    """Mount memory over folders, and copies over kernel settings. Nobody outside sees these mounts.
+    """Mount folders of the node over those at fixed places, and copies over kernel settings. Nobody outside sees these mounts.
 
     Among the processes of the node mounts are shared. Otherwise the kubelet would share its own folder while it already makes
     sockets there, and fail when the one is faster than the other.
     """
     doubled: set[Path] = set()
-    for folder in map(Path, spec["covered"]):
-        if folder.is_dir():
-            mount("node", folder, kind="tmpfs")
-            continue
-        above = next(parent for parent in folder.parents if parent.is_dir())
-        if above not in doubled:
-            double(above, Path(spec["scratch"]))
-            doubled.add(above)
-        folder.mkdir(parents=True)
+    for folder, own in ((Path(folder), own) for folder, own in spec["covered"].items()):
+        if not folder.is_dir():
+            above = next(parent for parent in folder.parents if parent.is_dir())
+            if above not in doubled:
+                double(above, Path(spec["scratch"]))
+                doubled.add(above)
+            folder.mkdir(parents=True)
+        mount(own, folder, flags=MS_BIND)
     for setting, copy in spec["copied"].items():
         mount(copy, setting, flags=MS_BIND)
     mount("none", "/", flags=MS_REC | MS_SHARED)

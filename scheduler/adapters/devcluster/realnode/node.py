@@ -103,21 +103,21 @@ class RealNode:
         toolbox, kubeconfig = self.cluster.toolbox, self.cluster.kubeconfig(REAL_NODE)
         archive = images.archive(means.programs["busybox"])
         return {
-            "covered": files.COVERED,
+            "covered": files.covers(place),
             "copied": files.copies(place),
             "scratch": f"{place.folder}/scratch",
             "path": means.path,
             "logs": str(self.cluster.folder),
             "containerd": [means.programs["containerd"], "--config", f"{place.folder}/containerd.toml"],
             "load": [
-                *(means.programs["ctr"], "--address", str(place.socket), "--namespace", "k8s.io"),
+                *(means.programs["ctr"], "--address", files.SOCKET, "--namespace", "k8s.io"),
                 *("images", "import", "--snapshotter", "native", str(archive)),
             ],
             "kubelet": [
                 str(toolbox.program("kubelet")),
                 f"--config={place.folder}/kubelet.json",
                 f"--kubeconfig={kubeconfig}",
-                f"--root-dir={place.folder}/kubelet",
+                f"--root-dir={files.KUBELET}",
                 f"--cert-dir={place.folder}/certificates",
                 f"--hostname-override={NAME}",
             ],
