@@ -37,19 +37,23 @@ from scheduler.adapters.devcluster.cluster import DevCluster, NotReady
 SLOWEST_PER_S = 5.0
 PATIENCE_S = 240.0
 CYCLE_LIMIT_S = 300.0
-# Writes have come to rest when none was sent for so long.
-REST_S = 6.0
 SAY_EVERY_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long the parts take. hurried: short lease and guard, for the small mode."""
+    """How long the parts take. hurried: short lease and guard; burst_limit_s: what is not decided by then counts as lost."""
 
     new_jobs: int
     burst: int
     gap_s: float
+    burst_limit_s: float
     hurried: bool = False
+
+    @property
+    def rest_s(self) -> float:
+        """Writes have come to rest when none was sent for so long."""
+        return 1.5 if self.hurried else 6.0
 
 
 @dataclass(slots=True, eq=False)
@@ -102,9 +106,10 @@ class Bench:
 
         self.cluster.wait(what, looked, timeout_s, every_s=every_s)
 
-    def wait_explained(self, names: Sequence[str], what: str) -> None:
+    def wait_explained(self, names: Sequence[str], what: str, limit_s: float | None = None) -> None:
         """Wait until a user has seen a decision about every one of these."""
-        limit_s, said_s = PATIENCE_S + len(names) / SLOWEST_PER_S, time.monotonic()
+        said_s = time.monotonic()
+        limit_s = PATIENCE_S + len(names) / SLOWEST_PER_S if limit_s is None else limit_s
         every_s = 0.05 if len(names) < 100 else 0.5
 
         def all_seen() -> bool:
@@ -121,7 +126,7 @@ class Bench:
         """Wait until the operator has nothing more to write: neither about jobs nor Events."""
         place, since_s, said_s = audit.end(self.cluster.audit_log), time.monotonic(), time.monotonic()
         until_s = since_s + PATIENCE_S + 2 * self.size.jobs / SLOWEST_PER_S
-        while time.monotonic() < until_s and time.monotonic() - since_s < REST_S:
+        while time.monotonic() < until_s and time.monotonic() - since_s < self.pace.rest_s:
             time.sleep(0.5)
             found, place = follow(self.cluster.audit_log, place)
             since_s = time.monotonic() if counted(found) else since_s
@@ -171,7 +176,6 @@ def start(bench: Bench) -> None:
             behind={"held": sum(how == HELD for _, how in seen), "released": sum(how != HELD for _, how in seen)},
         )
     )
-    bench.rest()
 
 
 def restart(bench: Bench) -> None:
@@ -187,7 +191,6 @@ def restart(bench: Bench) -> None:
     behind = {"last of the Jobs that came meanwhile, s": times[-1], "processor, s": again.cpu_s()}
     bench.add(Row(key="start_s", what="Start to first decision", value=times[0], unit="s", at_most=30.0, behind=behind))
     bench.wait("a plan", again.cycles, CYCLE_LIMIT_S)
-    bench.rest()
 
 
 def newcomers(bench: Bench) -> None:
@@ -213,12 +216,12 @@ def newcomers(bench: Bench) -> None:
         value = quantile(took_s, share)
         bench.add(Row(key=f"new_job_{key}_s", what=what, value=value, unit="s", at_most=target, behind=behind))
         behind = {}
-    bench.rest()
 
 
 def quiet(bench: Bench) -> None:
     """A cycle that has nothing new to decide."""
     bench.say("a cycle for what came since, then one that has nothing new to decide")
+    bench.rest()
     bench.poke()
     bench.rest()
     start_byte = audit.end(bench.cluster.audit_log)
@@ -283,7 +286,7 @@ def burst(bench: Bench) -> None:
     create_jobs(bench.cluster, specs)
     created_s = time.monotonic() - began_s
     with suppress(NotReady):
-        bench.wait_explained(flexible(specs), "decided")
+        bench.wait_explained(flexible(specs), "decided", bench.pace.burst_limit_s)
     took_s = time.monotonic() - began_s
     jobs = jobs_of(bench.cluster)
     lost = undecided(jobs)
