@@ -22,7 +22,8 @@ KUEUE = "kueue.x-k8s.io"
 JOBS, WORKLOADS = ("batch", "jobs"), (KUEUE, "workloads")
 NAMESPACES, LEASES = ("", "namespaces"), ("coordination.k8s.io", "leases")
 CLASSES, POLICIES, POWERS = (HEAT, "workloadclasses"), (HEAT, "dispatchpolicies"), (HEAT, "nodepowers")
-TOLD = (JOBS, WORKLOADS, NAMESPACES, LEASES, CLASSES, POLICIES, POWERS)
+CRON_JOBS = ("batch", "cronjobs")
+TOLD = (JOBS, CRON_JOBS, WORKLOADS, NAMESPACES, LEASES, CLASSES, POLICIES, POWERS)
 # The Lease of the operator's leader, and the one by which those who wait find each other.
 LEADS, WAITS = "heat-dispatch-operator", "heat-dispatch-standby"
 IDENTITY = re.compile(r"\(([^)]*)\)$")

@@ -28,7 +28,7 @@ from audit_case import (
     seconds,
     withdraws,
 )
-from audit_history import JOBS, WORKLOADS, Change, Object, at, named, noted, plus
+from audit_history import CRON_JOBS, JOBS, WORKLOADS, Change, Object, at, controller, named, noted, plus
 
 from scheduler.domain.plan import WaitReason
 
@@ -36,6 +36,7 @@ from scheduler.domain.plan import WaitReason
 ROUNDED_S = 1.0
 # A pod that got its node while a hold was on its way was not stopped on purpose.
 CROSSED_S = 2.0
+MINUTE_S = 60.0
 
 
 def marks(case: Case) -> Iterator[str]:
@@ -65,12 +66,23 @@ def too_long(case: Case) -> Iterator[str]:
             "its creation and maxDelay": plus(born(job), delay_s),
             "its begin and maxHold": plus(since, case.largest(one.at_utc, case.max_hold_s)),
             "its deadline": instant(noted(job).get(MARK + "deadline")),
+            "the next tick of its CronJob": _tick(case, job, one.at_utc),
         }
         if not born(job) - timedelta(seconds=ROUNDED_S) <= since <= one.at_utc:
             yield f"{one}: held since {since:%H:%M:%S}, which is not so"
         for name, end in ends.items():
             if end is not None and until > plus(end, ROUNDED_S):
                 yield f"{one}: held until {until:%d. %H:%M:%S}, later than {name} ({end:%d. %H:%M:%S})"
+
+
+def _tick(case: Case, job: Object, at_utc: datetime) -> datetime | None:
+    """When the CronJob of every minute that made a Job makes the next one; None for any other Job."""
+    owner = controller(job)
+    if owner.get("kind") != "CronJob":
+        return None
+    made_by = case.history.then(CRON_JOBS, f"{at(job, 'metadata', 'namespace')}/{owner['name']}", at_utc)
+    due = instant(noted(job).get("batch.kubernetes.io/cronjob-scheduled-timestamp")) or born(job)
+    return plus(due.replace(second=0), MINUTE_S) if at(made_by, "spec", "schedule") == "* * * * *" else None
 
 
 def _max_delay_s(case: Case, job: Object, then: datetime) -> float:

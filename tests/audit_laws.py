@@ -16,7 +16,8 @@ Nothing of the operator's own code is used: a job's class, the end of a hold and
 What cannot be seen is no pass: a write of a Job without its answer in the log, or a Job of the cluster that the log does not
 know at its version, is told as `blind`.
 
-What the laws do not see: what agents do on nodes, processes on a real node, power, and the ticks of CronJobs.
+What the laws do not see: what agents do on nodes, processes on a real node, power, and CronJobs that do
+not run every minute.
 """
 
 from __future__ import annotations

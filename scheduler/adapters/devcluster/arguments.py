@@ -41,7 +41,7 @@ WRITES = ("create", "update", "patch", "delete", "deletecollection")
 # What a write of these left behind is in the log too: their whole story can be told from it.
 TOLD_WHOLE = (
     {"group": "", "resources": ["namespaces", "namespaces/status", "namespaces/finalize"]},
-    {"group": "batch", "resources": ["jobs", "jobs/status", "cronjobs"]},
+    {"group": "batch", "resources": ["jobs", "jobs/status", "cronjobs", "cronjobs/status"]},
     {"group": "coordination.k8s.io", "resources": ["leases"]},
     {"group": "heatdispatch.io"},
     {"group": "kueue.x-k8s.io", "resources": ["workloads", "workloads/status"]},

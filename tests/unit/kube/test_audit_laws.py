@@ -19,6 +19,7 @@ OPERATOR, USER, SCHEDULER = "operator", "admin", "system:kube-scheduler"
 Obj = dict[str, Any]
 RESOURCES: Mapping[str, tuple[str, str]] = {
     "Job": ("batch", "jobs"),
+    "CronJob": ("batch", "cronjobs"),
     "Workload": ("kueue.x-k8s.io", "workloads"),
     "Namespace": ("", "namespaces"),
     "Lease": ("coordination.k8s.io", "leases"),
@@ -88,7 +89,7 @@ class Scene:
         self.version += 1
         metadata = {"name": name, "uid": f"{kind}-{name}", "resourceVersion": str(self.version)}
         metadata["creationTimestamp"] = stamp(self.now_utc)
-        if kind in ("Job", "Workload"):
+        if kind in ("Job", "Workload", "CronJob"):
             metadata["namespace"] = "lab"
         found: Obj = {**body, "metadata": {**body.get("metadata", {}), **metadata}}
         self.objects[kind, name] = found
@@ -369,6 +370,14 @@ def past_deadline(scene: Scene) -> None:
     scene.hold(hours=1)
 
 
+def past_the_next_tick(scene: Scene) -> None:
+    scene.create("CronJob", "minutely", {"metadata": {}, "spec": {"schedule": "* * * * *"}})
+    scene.job()
+    owner = {"kind": "CronJob", "name": "minutely", "uid": "CronJob-minutely", "controller": True}
+    scene.patch("Job", "train", {"metadata": {"ownerReferences": [owner]}}, USER)
+    scene.hold(hours=0.02)
+
+
 def begun_before_it_was(scene: Scene) -> None:
     scene.job()
     scene.hold(notes={"held-since": stamp(BEGIN - timedelta(hours=1))})
@@ -486,6 +495,7 @@ BREACHES: Mapping[Breach, str] = {
     past_max_delay: "long",
     past_max_hold: "long",
     past_deadline: "long",
+    past_the_next_tick: "long",
     begun_before_it_was: "long",
     never_ended: "ends",
     never_claimed: "ends",
