@@ -20,11 +20,13 @@ from scheduler.domain.settings import Settings
 from scheduler.domain.world import Scenario
 from scheduler.ports import Ledger
 from scheduler.simulate.faults import Disturbances
+from scheduler.simulate.foretold import foretold
 from scheduler.simulate.invariants import InvariantLog
 from scheduler.simulate.knowledge import ALL_KNOWN, Knowledge
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.score import Score, score
-from scheduler.simulate.strategies import LEVERS, STRATEGIES, RunSpec, Stage, build, candidates, without
+from scheduler.simulate.strategies import FAR_DAYS, LEVERS, STRATEGIES, RunSpec, Stage, build, candidates, without
+from scheduler.simulate.truth import Truth
 from scheduler.simulate.watch import cycle_numbers
 from scheduler.simulate.world import Clockwork, Steering, World
 from scheduler.units import S_PER_DAY
@@ -38,6 +40,7 @@ SWITCHES: dict[str, Knowledge] = {
     "all_known": ALL_KNOWN,
 }
 BEST_KNOWN = "best_all_known_plan"
+FORESIGHT_PLAN = "foresight_plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +48,10 @@ class Options:
     """How a backtest runs.
 
     strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what no policy can
-    beat. decomposition: also run ours with each truth told in advance. workers: processes; ours runs in this one, so that it
-    can be watched: on_step is given its world after each cycle, on_cycle the plain numbers of it. on_done is told the name of
-    each finished run and how many are done of how many, on_bound the piece of how many that the bound is at. clock_s: a
-    monotonic clock that can be pickled, for reported times.
+    beat. decomposition: also run ours with each truth told in advance and, beside a bound, the foresight plan. workers:
+    processes; ours runs in this one, so that it can be watched: on_step is given its world after each cycle, on_cycle the
+    plain numbers of it. on_done is told the name of each finished run and how many are done of how many, on_bound the piece of
+    how many that the bound is at. clock_s: a monotonic clock that can be pickled, for reported times.
     """
 
     cycle_s: int = 3600
@@ -146,10 +149,11 @@ def backtest(
         run.world.run_until(run.steering, end_s)
         run.score = score(run.world)
     end_utc = scenario.start_utc + timedelta(seconds=end_s)
-    best = best_by_key(runs)
     truth, bound = runs[0].world.truth, None
     if chosen.bound:
         bound = bound_for(scenario, truth, end_utc, chosen.bound_budget, chosen.on_bound)
+        if chosen.decomposition and scenario.days <= FAR_DAYS:
+            runs += run_foretold(stage, truth, end_utc, bound)
     log = InvariantLog()
     for run in runs:
         log.add(run.world.log)
@@ -158,13 +162,28 @@ def backtest(
         scenario=scenario,
         options=chosen,
         end_utc=end_utc,
-        runs=best,
+        runs=best_by_key(runs),
         bound=bound,
         wall_s=0.0 if chosen.clock_s is None else chosen.clock_s() - began,
         log=log,
         reference=reference or {},
         candidates_eur=candidate_costs(runs),
     )
+
+
+def run_foretold(stage: Stage, truth: Truth, end_utc: datetime, bound: BoundResult) -> list[Run]:
+    """The best plan found with everything known, carried out to the common end; none where it does not end all jobs by then."""
+    if stage.disturbances != Disturbances():
+        return []
+    found = foretold(stage.scenario, truth, end_utc, bound, stage.clockwork)
+    if found is None:
+        return []
+    world, steering = found
+    world.run_until(steering, (end_utc - stage.scenario.start_utc).total_seconds())
+    if not world.cluster.drained:
+        return []
+    spec = RunSpec(strategy=FORESIGHT_PLAN, knowledge=ALL_KNOWN)
+    return [Run(key=FORESIGHT_PLAN, spec=spec, world=world, steering=steering, score=score(world))]
 
 
 def specs_of(scenario: Scenario, options: Options) -> list[tuple[str, RunSpec]]:

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 MOST_POINTS = 10_000
 # A spread between FIFO and the bound below this share of FIFO's cost says nothing about anybody.
 LEAST_SPREAD_FRACTION = 0.005
-SWITCH_NAMES = ("true_prices", "true_heat_and_weather", "true_durations", "known_arrivals", "all_known", "best_all_known_plan")
+SWITCH_NAMES = (
+    "true_prices",
+    "true_heat_and_weather",
+    "true_durations",
+    "known_arrivals",
+    "all_known",
+    "best_all_known_plan",
+    "foresight_plan",
+)
 
 
 def result_json(result: BacktestResult) -> dict[str, Any]:

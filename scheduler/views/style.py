@@ -72,6 +72,7 @@ KNOWLEDGE_NAMES = {
     "known_arrivals": "Known arrivals",
     "all_known": "All of it",
     "best_all_known_plan": "All of it, planned to the end of the window",
+    "foresight_plan": "All of it, one plan from the bound's prices",
 }
 
 

@@ -185,9 +185,9 @@ def knowledge_lines(report: Mapping[str, Any]) -> list[str]:
     )
     lines = [f"What limits the rest, EUR less when told in advance: {told}."]
     bound_eur = (report.get("bound") or {}).get("cost_eur")
-    best = parts.get("best_all_known_plan") or parts.get("all_known")
-    if bound_eur is not None and best is not None:
-        rest = best["cost_eur"] - bound_eur
+    known = [parts[name]["cost_eur"] for name in ("all_known", "best_all_known_plan", "foresight_plan") if name in parts]
+    if bound_eur is not None and known:
+        rest = min(known) - bound_eur
         lines.append(
             f"Left between the best all-known plan and the bound: {money(rest)} EUR (solver gap and looseness of the bound)."
         )

@@ -76,6 +76,7 @@ def bound_problem(
     end_utc: datetime,
     *,
     promised_until_utc: datetime | None = None,
+    by_slot: bool = False,
 ) -> BoundProblem:
     """The problem of a window from `series.grid.start_utc` to `end_utc`.
 
@@ -86,11 +87,12 @@ def bound_problem(
         end_utc: common end: by then every strategy that is compared has drained.
         promised_until_utc: firm heat is sold for hours that end by then (for none of those in which the last jobs run out);
             `end_utc` when not stated.
+        by_slot: a row for each slot of the series, whatever changes in it: how finely a plant can be steered.
 
     Raises:
         Misconfigured: when the series end before the window, or an offtake's series has holes.
     """
-    rows = rows_of(series, end_utc)
+    rows = rows_of(series, end_utc, by_slot=by_slot)
     _refuse_holes(series, rows)
     price = (series.energy_eur_per_kwh + series.adder_eur_per_kwh + series.carbon_eur_per_kwh)[rows.slot]
     plugs = tuple(_plug(site, plug, series, rows) for plug in site.plugs)
@@ -106,8 +108,10 @@ def bound_problem(
     )
 
 
-def rows_of(series: WindowSeries, end_utc: datetime) -> Rows:
-    """Clock hours where nothing changes inside an hour, else the slots of the series; the last row may be cut by the end.
+def rows_of(series: WindowSeries, end_utc: datetime, *, by_slot: bool = False) -> Rows:
+    """Clock hours where nothing changes inside an hour, else (or `by_slot`) the slots of the series.
+
+    The last row may be cut by the end.
 
     Raises:
         Misconfigured: when the series end too early.
@@ -119,7 +123,8 @@ def rows_of(series: WindowSeries, end_utc: datetime) -> Rows:
     slots = int(np.ceil(window_s / grid.slot_s))
     begin_s = np.arange(slots, dtype=np.int64) * grid.slot_s
     hour = (int(grid.start_utc.timestamp()) + begin_s) // int(S_PER_H)
-    first = np.concatenate([[True], hour[1:] != hour[:-1]]) if _constant_in(series, hour) else np.ones(slots, dtype=bool)
+    whole_hours = not by_slot and _constant_in(series, hour)
+    first = np.concatenate([[True], hour[1:] != hour[:-1]]) if whole_hours else np.ones(slots, dtype=bool)
     edges_s = np.concatenate([begin_s[first].astype(np.float64), [window_s]])
     return Rows(start_utc=grid.start_utc, edges_h=edges_s / S_PER_H, slot=np.flatnonzero(first))
 

@@ -167,6 +167,8 @@ def _result(problem: BoundProblem, search: _Search, schedules: int, pieces_searc
         cost_eur=search.bound_eur,
         method=method,
         rounds=search.rounds,
+        gpu_eur_per_gpu_h=search.prices.gpu,
+        draw_eur_per_kwh=search.prices.draw,
         history_eur=tuple(search.history),
         relaxed_eur=search.relaxed_eur,
         terms_eur={"jobs_at_prices": search.jobs_eur, "plant_at_prices": search.plant_eur},

@@ -13,6 +13,7 @@ What is reported is always the certified side: min over pairs of the largest f_a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -254,6 +255,11 @@ class Oracle:
             ]
             if not self._look_further(gpu_price, draw_price, parts):
                 return self._answer(parts)
+
+    def priced(self, gpu_price: FloatArray, draw_price: FloatArray) -> Iterator[tuple[Priced, FloatArray]]:
+        """Every group at prices, with the prices of work that its last call found."""
+        for group, work_price in zip(self._groups, self._work_price, strict=True):
+            yield Priced(group, gpu_price, draw_price), work_price
 
     def _look_further(self, gpu_price: FloatArray, draw_price: FloatArray, parts: list[tuple[FloatArray, _Mixture]]) -> bool:
         """Double the horizon of every job that might do better by finishing later; True when there was one.

@@ -30,17 +30,37 @@ from scheduler.core.planning.bound.lp import INF, LinearProgram
 from scheduler.core.planning.bound.problem import BoundOfftake, BoundPlug, BoundProblem
 from scheduler.domain.time import FloatArray, IntArray
 
+NONE: IntArray = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlugColumns:
+    """Where the flows of one plug are: recovered heat, charge and discharge in kW, share of the row in which the pump runs.
+
+    Empty where there is no tank, no pump. pump: see `PlantColumns`. heat_per_recovered: delivered heat per recovered heat.
+    """
+
+    recovered: IntArray
+    share: IntArray
+    pump: IntArray
+    charge: IntArray
+    discharge: IntArray
+    heat_per_recovered: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlantColumns:
     """Where the couplings live in a program: indices (pools, rows) of GPUs in use and of extra draw in kW.
 
-    pump: indices of the variables that are whole numbers in truth (on at the end of a row, starts in a row).
+    pump: indices of the variables that are whole numbers in truth (on at the end of a row, starts in a row). plugs, sold: the
+    flows of each plug, and the sale to each customer (rows,), in the order of the problem.
     """
 
     gpus: IntArray
     draw: IntArray
     pump: IntArray
+    plugs: tuple[PlugColumns, ...]
+    sold: tuple[IntArray, ...]
     fixed_eur: float
 
 
@@ -51,11 +71,15 @@ def add_plant(lp: LinearProgram, problem: BoundProblem) -> PlantColumns:
         float(np.sum(problem.price_eur_per_kwh * problem.row_h)) * _base_electric_kw(problem, index)
         for index in range(len(problem.plugs))
     )
-    pump = [np.zeros(0, dtype=np.int64)]
+    sold = [NONE] * len(problem.offtakes)
+    plugs = []
     for index in range(len(problem.plugs)):
-        sold = [_sale(lp, problem, offtake) for offtake in problem.offtakes if offtake.plug == index]
-        pump.append(_plug(lp, problem, index, draw, sold))
-    return PlantColumns(gpus=gpus, draw=draw, pump=np.concatenate(pump), fixed_eur=fixed)
+        mine = [number for number, offtake in enumerate(problem.offtakes) if offtake.plug == index]
+        for number in mine:
+            sold[number] = _sale(lp, problem, problem.offtakes[number])
+        plugs.append(_plug(lp, problem, index, draw, [sold[number] for number in mine]))
+    pump = np.concatenate([NONE, *(plug.pump for plug in plugs)])
+    return PlantColumns(gpus=gpus, draw=draw, pump=pump, plugs=tuple(plugs), sold=tuple(sold), fixed_eur=fixed)
 
 
 def _base_electric_kw(problem: BoundProblem, index: int) -> float:
@@ -109,8 +133,8 @@ def _sale(lp: LinearProgram, problem: BoundProblem, offtake: BoundOfftake) -> In
     return sold
 
 
-def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, sold: list[IntArray]) -> IntArray:
-    """Recovery, pump, tank and balance of one plug; returns the pump's whole-number variables."""
+def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, sold: list[IntArray]) -> PlugColumns:
+    """Recovery, pump, tank and balance of one plug."""
     plug, count = problem.plugs[index], problem.rows
     price_eur = problem.price_eur_per_kwh * problem.row_h
     pump_kw_per_kw = 0.0 if plug.cop is None else 1.0 / (plug.cop - 1.0)
@@ -124,7 +148,7 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
     if plug.lag_h > 0.0:
         _loop(lp, problem, index, caught)
     rated = np.maximum(0.0, plug.rated_heat_kw)
-    pump = np.zeros(0, dtype=np.int64)
+    share, pump = NONE, NONE
     if plug.cop is not None:
         share, pump = _pump(lp, plug, recovered, heat_per_recovered, rated)
         if plug.lag_h <= 0.0:
@@ -137,8 +161,15 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
         lp.put(within, recovered, 1.0)
     for variables in sold:
         lp.put(balance, variables, -1.0)
-    _tank(lp, plug, problem.row_h, balance)
-    return pump
+    charge, discharge = _tank(lp, plug, problem.row_h, balance)
+    return PlugColumns(
+        recovered=recovered,
+        share=share,
+        pump=pump,
+        charge=charge,
+        discharge=discharge,
+        heat_per_recovered=heat_per_recovered,
+    )
 
 
 def _loop(lp: LinearProgram, problem: BoundProblem, index: int, caught: IntArray) -> None:
@@ -202,10 +233,14 @@ def _while_running(
         lp.put(rows, draw[z], -problem.pools[z].captured_kw_per_draw_kw)
 
 
-def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArray) -> None:
-    """Level at the end of each row; a deficit at the end of the window costs the highest tariff of the window."""
+def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArray) -> tuple[IntArray, IntArray]:
+    """Level at the end of each row; a deficit at the end of the window costs the highest tariff of the window.
+
+    Returns:
+        Variables of charge and discharge in kW.
+    """
     if plug.tank_capacity_kwh <= 0.0:
-        return
+        return NONE, NONE
     count = len(row_h)
     level = lp.variables(count, upper=plug.tank_capacity_kwh)
     charge = lp.variables(count, upper=plug.max_charge_kw)
@@ -224,3 +259,4 @@ def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArr
     last = lp.constraints(1, lower=plug.tank_end_kwh)
     lp.put(last, level[-1:], 1.0)
     lp.put(last, deficit, 1.0)
+    return charge, discharge

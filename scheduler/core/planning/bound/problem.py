@@ -151,12 +151,15 @@ class BoundResult:
 
     history_eur: best bound after each round. relaxed_eur: cost of a point of the relaxation with pumps that may be half on
     (columns mixed by a linear program); whole pump states can lift cost_eur above it. None when it was not computed.
-    terms_eur: parts of the bound (jobs at the final prices, plant at the final prices).
+    terms_eur: parts of the bound (jobs at the final prices, plant at the final prices). gpu_eur_per_gpu_h, draw_eur_per_kwh:
+    (pools, rows) the prices at which it was found.
     """
 
     cost_eur: float
     method: str
     rounds: int
+    gpu_eur_per_gpu_h: FloatArray
+    draw_eur_per_kwh: FloatArray
     history_eur: tuple[float, ...]
     relaxed_eur: float | None = None
     terms_eur: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,161 @@
+"""The foresight plan carried out: what knowing everything is worth in the very world that the strategies were judged in.
+
+All runs are known before the first slot (`core/planning/bound/foresight_plan`): every command is given at once, every slot of
+the plant follows the plan, and the world says what it cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from scheduler.core.planning.bound.build import UNKNOWN_DRAW_FRACTION, bound_problem
+from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plan
+from scheduler.core.planning.bound.master import Prices
+from scheduler.core.planning.bound.plant_path import PlantPath, mean_draw_kw, plant_path
+from scheduler.core.planning.bound.problem import BoundResult
+from scheduler.core.planning.bound.whole_runs import WholeRun
+from scheduler.core.thermal.host import power_points
+from scheduler.domain.decision import PlantSetpoint
+from scheduler.domain.plan import Duals, Plan, PlanStatus, SolveReport
+from scheduler.domain.site import Site
+from scheduler.domain.time import TimeGrid
+from scheduler.domain.world import JobTruth, Scenario
+from scheduler.simulate.faults import Disturbances
+from scheduler.simulate.knowledge import ALL_KNOWN
+from scheduler.simulate.queueing import Discipline, Queue
+from scheduler.simulate.truth import Truth
+from scheduler.simulate.virtual_cluster import Command, VirtualCluster
+from scheduler.simulate.virtual_job import VirtualJob
+from scheduler.simulate.world import Clockwork, World
+from scheduler.units import s_from_h
+
+# Pieces of a run that are this close belong together.
+TOUCHING_S = 1e-3
+
+
+class Foretold:
+    """Steering by a plan of the whole window; also the gate that lets each job go at its planned start."""
+
+    def __init__(self, scenario: Scenario, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) -> None:
+        """Keep the plan; `path` has one row for each slot of `grid`."""
+        self.site, self.path, self.grid = scenario.site, path, grid
+        self.truths = [scenario.jobs[run.job] for run in plan.runs]
+        self.runs = {truth.job.job_id: (run, truth) for run, truth in zip(plan.runs, self.truths, strict=True)}
+        self.told = plan_of(scenario.site, plan, path, grid)
+        self.slot_of_plug = {plug.plug_id: index for index, plug in enumerate(scenario.site.plugs)}
+        self._ordered = False
+
+    def cycle(self, world: World) -> None:
+        """Give every command at the first cycle."""
+        if self._ordered:
+            return
+        self._ordered = True
+        for run, truth in self.runs.values():
+            if not world.cluster.jobs[truth.job.job_id].insulated:
+                for at_s, command in commands(self.site, run, truth):
+                    world.cluster.order(at_s, command)
+
+    def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
+        """What the plan has for the slot that begins now; nothing after its end."""
+        slot = world.slot
+        if slot >= self.grid.slots:
+            return {}
+        return {plug_id: self._setpoint(plug_id, index, slot) for plug_id, index in self.slot_of_plug.items()}
+
+    def _setpoint(self, plug_id: str, index: int, slot: int) -> PlantSetpoint:
+        """One plug in one slot."""
+        customers = [number for number, one in enumerate(self.site.offtakes) if one.plug_id == plug_id]
+        return PlantSetpoint(
+            plug_id=plug_id,
+            at_utc=self.grid.start_utc + timedelta(seconds=slot * self.grid.slot_s),
+            duration_s=self.grid.slot_s,
+            pump_heat_kw=float(self.path.delivered_kw[index, slot]),
+            charge_kw=float(self.path.charge_kw[index, slot]),
+            discharge_kw=float(self.path.discharge_kw[index, slot]),
+            sell_kw=float(self.path.sold_kw[customers, slot].sum()),
+        )
+
+    def plan(self) -> Plan | None:
+        """The plan as promises read it: what it sells."""
+        return self.told
+
+    def submitted(self, cluster: VirtualCluster, job: VirtualJob) -> None:
+        """Hold a job until its planned start, when the hold ends by itself."""
+        start_s = s_from_h(float(self.runs[job.job_id][0].begin_h[0]))
+        if start_s <= cluster.now_s + TOUCHING_S:
+            cluster.release(job)
+        else:
+            cluster.hold(job, start_s)
+
+    def opens(self, cluster: VirtualCluster, job: VirtualJob) -> bool:
+        """Never earlier than planned."""
+        return False
+
+
+def commands(site: Site, run: WholeRun, truth: JobTruth) -> Iterator[tuple[float, Command]]:
+    """Caps and stops of one run with their instants in seconds; its start is the end of its hold."""
+    job, job_class, pool = truth.job, site.job_class(truth.job.class_name), site.pools[run.pool]
+    natural_w = job.natural_power_w_per_gpu or UNKNOWN_DRAW_FRACTION * site.pools[0].power.gpu_max_w
+    drawn_w = min(max(natural_w, pool.power.gpu_idle_w), pool.power.gpu_max_w)
+    points = power_points(site.caps, pool.power, drawn_w, job_class.max_slowdown_fraction)
+    before, ended_s = 0, s_from_h(float(run.begin_h[0]))
+    for begin_h, hours, level in zip(run.begin_h, run.hours, run.level.tolist(), strict=True):
+        begin_s = s_from_h(float(begin_h))
+        if begin_s > ended_s + TOUCHING_S:
+            yield ended_s, Command(verb="stop", job_id=job.job_id, until_s=begin_s)
+        if level != before:
+            yield begin_s, Command(verb="cap", job_id=job.job_id, cap_w=points[level].cap_w if level else None)
+        before, ended_s = level, s_from_h(float(begin_h + hours))
+
+
+def plan_of(site: Site, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) -> Plan:
+    """A plan with its sale and its cost, and nothing to act on."""
+    report = SolveReport(method="foresight", objective_eur=plan.cost_eur, bound_eur=plan.cost_eur, rolling_gap=0.0)
+    none = np.zeros((len(site.pools), grid.slots))
+    return Plan(
+        plan_id="foresight",
+        input_digest="",
+        grid=grid,
+        step_slots=np.ones(grid.slots, dtype=np.int64),
+        commit_slots=grid.slots,
+        status=PlanStatus.FRESH,
+        jobs=(),
+        flows=(),
+        sold_kw={one.offtake_id: path.sold_kw[number] for number, one in enumerate(site.offtakes)},
+        it_kw=np.zeros(grid.slots),
+        cost_eur={"total": plan.cost_eur},
+        report=report,
+        duals=Duals(start_utc=grid.start_utc, slot_s=grid.slot_s, gpu_eur_per_gpu_h=none, draw_eur_per_kwh=none),
+    )
+
+
+def foretold(
+    scenario: Scenario, truth: Truth, end_utc: datetime, bound: BoundResult, clockwork: Clockwork
+) -> tuple[World, Foretold] | None:
+    """A world, not yet run, whose jobs and plant follow the best plan found with everything known; None when none was found.
+
+    Args:
+        scenario: site, series and jobs.
+        truth: what the strategies were charged with.
+        end_utc: common end; every job of the plan ends before it.
+        bound: its prices are where the search for the plan begins.
+        clockwork: slots and cycles of the strategies.
+    """
+    until_utc = scenario.start_utc + timedelta(days=scenario.days)
+    hourly, by_slot = (
+        bound_problem(scenario.site, scenario.jobs, truth, end_utc, promised_until_utc=until_utc, by_slot=fine)
+        for fine in (False, True)
+    )
+    plan = foresight_plan(hourly, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh))
+    if plan is None:
+        return None
+    path = plant_path(by_slot, mean_draw_kw(by_slot, plan.runs))
+    if path is None:
+        return None
+    grid = TimeGrid(start_utc=scenario.start_utc, slot_s=clockwork.slot_s, slots=by_slot.rows)
+    steering = Foretold(scenario, plan, path, grid)
+    queue = Queue(steering, Discipline.FIRST_FIT)
+    return World(scenario, queue, clockwork, ALL_KNOWN, Disturbances()), steering
