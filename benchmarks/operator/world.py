@@ -24,7 +24,8 @@ HEAT = f"/apis/{API}"
 HOME, LAB = "heat-dispatch", "lab"
 JOBS = f"/apis/batch/v1/namespaces/{LAB}/jobs"
 POLICY = "bench"
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/heat-dispatch-operator"
+LEASE_HOME = "kube-system"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_HOME}/leases/heat-dispatch-operator"
 # Each replica is a user of its own, so that the audit log tells them apart.
 REPLICAS = ("operator-a", "operator-b")
 ZONE = "Europe/Copenhagen"
@@ -75,7 +76,7 @@ def free_lease(cluster: DevCluster) -> None:
     """Leave a Lease behind as a leader does that has stopped: the first to come waits a second instead of a lease's length."""
     name = LEASE.rpartition("/")[2]
     spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "leaseTransitions": 1}
-    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": HOME}}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": LEASE_HOME}}
     cluster.admin.apply(LEASE, {**lease, "spec": spec}, manager="benchmark")
 
 
