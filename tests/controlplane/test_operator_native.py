@@ -158,24 +158,6 @@ def test_leaving_dispatch_lets_every_hold_go_within_a_tick_of_the_guard(world: O
     world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Dispatch", 60.0)
 
 
-def test_nothing_is_allowed_that_is_not_used(world: Operated) -> None:
-    """Of every rule but those of Kueue, which is not here, and of caps, for which no agent is here."""
-    used = {(one.group, one.resource + (f"/{one.subresource}" if one.subresource else ""), one.verb) for one in world.asked()}
-    rules = [rule for obj in world.rights() for rule in obj.get("rules", [])]
-    allowed = {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-        # A watch is written down when it ends, and these go on.
-        if group != "kueue.x-k8s.io" and resource != "nodepowers" and verb != "watch"
-    }
-    # Server-side apply of what is not there yet is asked as a patch and needs the right to create; an Event is patched when
-    # its reason is told once more (test_runtime_real).
-    assert allowed - used <= {("heatdispatch.io", "dispatchplans", "create"), ("", "events", "patch")}
-
-
 def test_every_write_of_the_operator_was_allowed_to_it(world: Operated) -> None:
     """Its rights are those of manifests/rbac; nothing that it tried was forbidden, and it wrote to nothing foreign but Jobs."""
     tried = [one for one in world.cluster.writes_since() if one.user == OPERATOR]
