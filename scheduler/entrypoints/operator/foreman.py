@@ -59,6 +59,7 @@ class Floor:
     blind_s: Callable[[], float | None]
     record: Recorder | None = None
     standing: Callable[[], tuple[Condition, ...]] = tuple
+    make_sure: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True, eq=False)
@@ -133,6 +134,7 @@ class Foreman:
     def cycle(self, term: Term) -> None:
         """One cycle of every policy whose time has come; a decision that outlives its term is dropped."""
         with self._cycling:
+            self.floor.make_sure()
             self._refresh()
             for desk in self.desks:
                 if term.holds(0.0) and self._due(desk):

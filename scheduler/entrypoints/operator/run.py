@@ -72,6 +72,8 @@ FLUSH_LIMIT_S = 2.0
 SURE_LIMIT_S = 15.0
 # One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
 REFILL = 59.0 / 60.0
+# One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
+REFILL = 59.0 / 60.0
 RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 
 
@@ -98,7 +100,7 @@ class Options:
     record_keep: int = 96
     agents: AgentOptions = field(default_factory=AgentOptions)
     writes_per_s: float = 20.0
-    workers: int = 2
+    workers: int = 4
     cycle_s: float = TICK_S
     guard_s: float = GUARD_S
     lease: LeaseTimes = field(default_factory=LeaseTimes)
@@ -315,6 +317,8 @@ class Operator:
             blind_s=self._blind_s,
             record=None if self.options.record is None else recorder(self.options.record, self.options.record_keep),
             standing=lambda: self._standing.conditions(),
+            # Where reading failed, what was seen last may be long past: a cycle waits a moment for it to be read anew.
+            make_sure=lambda: self._caches.wait_sure(DECIDED_ON, SURE_LIMIT_S, self._clock, self._wait),
         )
 
     def _sight(self) -> Sight:
@@ -338,11 +342,7 @@ class Operator:
         )
 
     def _cycle(self, term: Term) -> None:
-        """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database.
-
-        Where reading failed, what was seen last may be long past: wait a moment for it to be read anew.
-        """
-        self._caches.wait_sure(DECIDED_ON, SURE_LIMIT_S, self._clock, self._wait)
+        """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database."""
         self._watcher.look_within()
         self.foreman.cycle(term)
 
