@@ -80,10 +80,14 @@ def everything(_asked: Asked) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What is done to requests that fit: kept for a while before they are passed on, or answered here with a refusal."""
+    """What is done to requests that fit: kept for a while before they are passed on, or answered here with a refusal.
+
+    `lost`: passed on, and the answer thrown away.
+    """
 
     fits: Fits = everything
     delay_s: float = 0.0
+    lost: bool = False
     code: int = 0
     reason: str = ""
     message: str = "said by a test"
@@ -205,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
         if rule is not None and rule.code:
             self._refuse(asked, rule)
         else:
-            self._forward(asked, body)
+            self._forward(asked, body, lost=rule is not None and rule.lost)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815 - the names that http.server calls
 
@@ -219,11 +223,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _forward(self, asked: Asked, body: bytes) -> None:
+    def _forward(self, asked: Asked, body: bytes, *, lost: bool) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in OF_A_HOP}
         try:
             self._upstream.request(self.command, self.path, body or None, headers)
             answer = self._upstream.getresponse()
+            if lost:
+                asked.code = answer.status
+                raise OSError("lost")
         except (OSError, HTTPException):
             # As if the API server itself had closed the connection.
             self._upstream.close()
