@@ -114,6 +114,7 @@ class Governing:
             rooms=lambda: self.rooms(selectors),
             flavor_labels=self.stores.flavor_labels,
             placed=self.rooms.placed,
+            unplaced=self.rooms.unplaced,
         )
 
     def _checks(self) -> tuple[Check, ...]:

@@ -59,7 +59,7 @@ class Rooms:
         return rooms
 
     def placed(self, view: JobView, pool_id: str | None) -> None:
-        """A job was just released: its pods are about to take their places."""
+        """A job is being released: its pods are about to take their places."""
         now_s = self._clock.monotonic_s()
         claims = [Claim(gang=gang, pool_id=pool_id) for gang in view.gangs]
         with self._lock:
@@ -67,6 +67,12 @@ class Rooms:
             self._released[view.job_id] = _Release(uid=uid_of(view.job), gangs=view.gangs, pool_id=pool_id, at_s=now_s)
             # Not counted anew: that takes a tenth of a second, and hundreds may be released at once.
             self._counted = {key: (at_s, after_claims(rooms, claims)) for key, (at_s, rooms) in self._counted.items()}
+
+    def unplaced(self, view: JobView) -> None:
+        """It was not released after all."""
+        with self._lock:
+            self._released.pop(view.job_id, None)
+            self._counted.clear()
 
     def _unborn(self, released: Sequence[_Release], now_s: float) -> Iterator[Claim]:
         """Pods of released jobs that their controller has not made yet; one that has ended already was made."""

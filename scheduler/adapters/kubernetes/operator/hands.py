@@ -74,6 +74,7 @@ class Hands:
         self._desks: tuple[Desk, ...] = ()
         self._around: dict[str, tuple[float, Surroundings]] = {}
         self._lock = threading.Lock()
+        self._judging = threading.Lock()
         self._doubt: Callable[[], bool] = lambda: False
         self._tell = Teller("operator.hands")
         meanwhile = "tried again, later each time and within 30 s; other jobs go on"
@@ -167,18 +168,26 @@ class Hands:
         if found is None:
             return None if self._desks else self._let_go(key, now_utc)
         desk, view = found
-        done = look(view, desk, now_utc)
+        with self._judging:
+            # Two threads must not give the same room away: it is taken with the very judgement that it is there.
+            done = look(view, desk, now_utc)
+            takes = done.outcome == SENT and _takes_room(done.write, view)
+            if takes:
+                desk.placed(view, _place_of(done.write, view))
         if done.drop is not None:
             self._metrics.add("actions_refused_total", policy=desk.governance.policy, reason=done.drop.value)
         if done.advice:
             self._events.say(view.job or view.workload, ADVICE, done.advice)
-        if done.outcome == SENT and done.write is not None:
-            writer = self._writer(desk)
-            if writer is None:
-                raise NotNow
-            if self._doubt() and not done.write.lets_go:
-                raise NotNow(DOUBT_S)
-            self._send(done, desk, view, writer)
+        if done.outcome == SENT:
+            try:
+                self._send(done, desk, view)
+            except Unreachable:
+                # It may have been done all the same: the room stays taken until its pods would be there.
+                raise
+            except Exception:
+                if takes:
+                    desk.unplaced(view)
+                raise
         return None if done.again_utc is None else max(0.0, (done.again_utc - now_utc).total_seconds())
 
     def _let_go(self, key: JobKey, now_utc: datetime) -> float | None:
@@ -203,9 +212,14 @@ class Hands:
         if write.effect is not Effect.CHECK_TELL:
             self._events.say(view.job or view.workload, write.reason, write.text)
 
-    def _send(self, done: Look, desk: Desk, view: JobView, writer: Writer) -> None:
-        """Write, say so in an Event, count."""
+    def _send(self, done: Look, desk: Desk, view: JobView) -> None:
+        """Write if that may be done now, say so in an Event, count."""
         assert done.write is not None
+        writer = self._writer(desk)
+        if writer is None:
+            raise NotNow
+        if self._doubt() and not done.write.lets_go:
+            raise NotNow(DOUBT_S)
         policy, effect = desk.governance.policy, done.write.effect.value
         try:
             send(done.write, writer)
@@ -213,9 +227,6 @@ class Hands:
             self._metrics.add("actions_total", policy=policy, action=effect, outcome="conflict")
             raise
         self._metrics.add("actions_total", policy=policy, action=effect, outcome="done")
-        if done.write.effect is Effect.RELEASE and view.lever is Lever.SUSPEND:
-            pool_id = done.write.annotations.get(POOL) or view.marks.pool_id
-            desk.placed(view, pool_id if isinstance(pool_id, str) else None)
         self._told(view, done.write, policy)
 
     def _place(self, key: JobKey, now_utc: datetime) -> tuple[Desk, JobView] | None:
@@ -245,6 +256,17 @@ class Hands:
             with self._lock:
                 self._around[policy] = (now_s, around)
         return replace(around, now_utc=now_utc)
+
+
+def _takes_room(write: Write | None, view: JobView) -> bool:
+    """Whether a write lets pods start that take their room before anybody sees them there."""
+    return write is not None and write.effect is Effect.RELEASE and view.lever is Lever.SUSPEND
+
+
+def _place_of(write: Write | None, view: JobView) -> str | None:
+    """The pool that a release is for; None: wherever its owner lets it."""
+    pool_id = (None if write is None else write.annotations.get(POOL)) or view.marks.pool_id
+    return pool_id if isinstance(pool_id, str) else None
 
 
 def problem_events(views: Mapping[str, JobView], say: Callable[[Obj, str, str, str], None]) -> None:

@@ -72,7 +72,8 @@ class Desk:
     """One policy at work: who reads, what is wanted, where newcomers are priced.
 
     rooms: the nodes with what is free on them now. flavor_labels: what the flavors that a Workload was admitted to bring along.
-    placed: told of every native job that was released, and where to, so that its room is not given away again.
+    placed: told of every native job that is about to be released, and where to, so that its room is not given away again;
+    unplaced: that it was not.
     """
 
     governance: Governance
@@ -84,6 +85,7 @@ class Desk:
     rooms: Callable[[], Sequence[NodeRoom]] = field(default=tuple)
     flavor_labels: Callable[[Obj], Mapping[str, str]] = field(default=lambda _workload: {})
     placed: Callable[[JobView, str | None], None] = field(default=lambda _view, _pool_id: None)
+    unplaced: Callable[[JobView], None] = field(default=lambda _view: None)
 
     @property
     def mode(self) -> Mode:
