@@ -15,8 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
+
 from scheduler.adapters.devcluster.build import NotBuilt
-from scheduler.adapters.devcluster.client import condition
+from scheduler.adapters.devcluster.client import ApiRefused, condition
 from scheduler.adapters.devcluster.cluster import REAL_NODE, DevCluster, NotReady
 from scheduler.adapters.devcluster.kwok import GPU
 from scheduler.adapters.devcluster.processes import Command, ProcessDied, free_ports
@@ -148,7 +150,7 @@ class RealNode:
             time.sleep(EVERY_S)
         left = remains.clear_cgroups(self.group) if self.group else ()
         shutil.rmtree(self.folder, ignore_errors=True)
-        with suppress(Exception):
+        with suppress(httpx.HTTPError, ApiRefused):
             self.cluster.admin.delete(PATH)
         if left:
             raise NotReady(f"a real node left {', '.join(map(str, left))}")
