@@ -68,22 +68,42 @@ def plant() -> list[Object]:
 
 
 def queues() -> list[tuple[str, Object]]:
-    """Paths and objects: our check; a queue of one flavor that is everywhere, and one with a flavor for each loop."""
-    flavors: dict[str, Mapping[str, str]] = {"anywhere": {}, ALONE: {PLUG: ALONE}, SOLD: {PLUG: SOLD}}
+    """Paths and objects: our check, and queues that ask it.
+
+    `checked` has one flavor that is everywhere, `loops` one for each loop, `racks` one by whose topology Kueue places pods;
+    `crowded` has room for one job of four GPUs, and gives it to the one of highest priority.
+    """
+    flavors: dict[str, Object] = {name: {"nodeLabels": {PLUG: name}} for name in (ALONE, SOLD)}
+    flavors |= {"anywhere": {}, "racks": {"nodeLabels": {PLUG: ALONE}, "topologyName": "hosts"}}
+    levels = {"levels": [{"nodeLabel": PLUG}, {"nodeLabel": "kubernetes.io/hostname"}]}
     found = [_kueue("AdmissionCheck", "admissionchecks", CHECK, {"controllerName": "heatdispatch.io/admission"})]
-    found += [_kueue("ResourceFlavor", "resourceflavors", name, {"nodeLabels": labels}) for name, labels in flavors.items()]
-    for name, given in (("checked", ["anywhere"]), ("loops", [ALONE, SOLD])):
-        quota = [{"name": "cpu", "nominalQuota": "64"}, {"name": GPU, "nominalQuota": "32"}]
+    found += [_kueue("Topology", "topologies", "hosts", levels), *priorities(low=10, high=1000)]
+    found += [_kueue("ResourceFlavor", "resourceflavors", name, spec) for name, spec in flavors.items()]
+    for name, given, gpus in (
+        ("checked", ["anywhere"], 32),
+        ("loops", [ALONE, SOLD], 32),
+        ("racks", ["racks"], 32),
+        ("crowded", ["anywhere"], 4),
+    ):
+        quota = [{"name": "cpu", "nominalQuota": "64"}, {"name": GPU, "nominalQuota": str(gpus)}]
         spec = {
             "namespaceSelector": {},
             "resourceGroups": [
                 {"coveredResources": ["cpu", GPU], "flavors": [{"name": flavor, "resources": quota} for flavor in given]}
             ],
             "admissionChecksStrategy": {"admissionChecks": [{"name": CHECK}]},
+            "preemption": {"withinClusterQueue": "LowerPriority"},
         }
         found.append(_kueue("ClusterQueue", "clusterqueues", name, spec))
         found.append(_kueue("LocalQueue", f"namespaces/{LAB}/localqueues", name, {"clusterQueue": name}))
     return found
+
+
+def priorities(**values: int) -> list[tuple[str, Object]]:
+    """Kueue's priority classes."""
+    kind, where = "WorkloadPriorityClass", "workloadpriorityclasses"
+    found = [(name, value, _kueue(kind, where, name, {})) for name, value in values.items()]
+    return [(path, {**obj, "value": value, "description": name}) for name, value, (path, obj) in found]
 
 
 def _kueue(kind: str, where: str, name: str, spec: Mapping[str, Any]) -> tuple[str, Object]:
@@ -127,9 +147,12 @@ def price(world: Operated, *, dear: bool) -> str:
     return str(world.plan()["planId"])
 
 
-def queued(world: Operated, name: str, queue: str, class_name: str | None = "deferrable", **shape: Any) -> None:
+def queued(
+    world: Operated, name: str, queue: str, class_name: str | None = "deferrable", priority: str = "", **shape: Any
+) -> None:
     """Create a Job with a queue as its owner would; what holds it is none of his business."""
     labels = {QUEUE: queue, **({} if class_name is None else {"heatdispatch.io/class": class_name})}
+    labels |= {"kueue.x-k8s.io/priority-class": priority} if priority else {}
     made = job(name, **{"gpus": 4, "suspend": False, "labels": labels, **shape})
     made["metadata"]["annotations"] = {"heatdispatch.io/expected-duration": "1h"}
     world.cluster.admin.create(world.jobs, made)

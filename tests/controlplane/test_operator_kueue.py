@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from kube_objects import HEAT, QUEUE, job, pods_of
+from kube_objects import HEAT, QUEUE, job, pods_of, running_pods
 from operated import LAB, Operated, now_utc, until_utc
 from queued_world import (
     ALONE,
@@ -172,6 +172,27 @@ def admitted_of(world: Operated, name: str) -> Object:
     """A Workload that is admitted; empty before."""
     found = workload(world, name)
     return found if condition(found, "Admitted") == "True" else {}
+
+
+def test_kueue_preempts_as_it_likes_and_what_it_evicted_starts_again(world: Operated) -> None:
+    queued(world, "low", "crowded", "soon", priority="low", runs="24h")
+    first = world.cluster.wait("it runs", partial(running_pods, world.cluster, LAB, "low"), QUOTA_S)
+    queued(world, "high", "crowded", None, priority="high")
+    world.cluster.wait("complete", partial(complete, world, "high"), QUOTA_S)
+    again = world.cluster.wait("it runs again", partial(running_pods, world.cluster, LAB, "low"), QUOTA_S)
+    assert again[0]["metadata"]["uid"] != first[0]["metadata"]["uid"]
+    own = [one for one in world.written() if one.name == workload(world, "low")["metadata"]["name"]]
+    assert not [one for one in own if (one.body or {}).get("spec", {}).get("active") is False]
+    world.cluster.admin.delete(f"{world.jobs}/low")
+
+
+def test_where_kueue_places_by_topology_we_name_no_place(world: Operated) -> None:
+    queued(world, "racked", "racks", "soon")
+    world.cluster.wait("complete", partial(complete, world, "racked"), QUOTA_S)
+    assert loops_of(world, "racked") == {ALONE}
+    assert "podSetUpdates" not in check_of(workload(world, "racked"))
+    own = [one for one in world.written() if one.name in ("racked", workload(world, "racked")["metadata"]["name"])]
+    assert not [one for one in own if {"podSets", "template"} & set((one.body or {}).get("spec") or {})]
 
 
 def test_with_the_operator_gone_the_check_stays_active_and_all_can_be_let_go(world: Operated) -> None:

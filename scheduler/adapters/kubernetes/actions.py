@@ -137,7 +137,7 @@ def release(view: JobView, pool_id: str | None, reason: str, orders: Orders) -> 
         change["spec"] = {**change.get("spec", {}), "template": {"spec": {"nodeSelector": selector}}}
     if steering:
         change["spec"]["podSets"] = steering
-    where = f" on {pool_id}" if pool_id is not None else ""
+    where = f" on {pool_id}" if pool_id is not None and (pool is not None or view.lever is Lever.SUSPEND) else ""
     said = f"{'Resumed' if resumed else 'Released'}{where}{f' ({reason})' if reason else ''}"
     told = with_plan(said, orders.plan_id)
     kind = kind_of(view.target, view.workload)

@@ -120,7 +120,7 @@ def test_a_gated_job_that_kueue_has_not_taken_up_waits_for_that() -> None:
 
 def test_where_the_reach_is_not_known_nothing_is_placed() -> None:
     seen = view(job(labels=QUEUED, annotations=GATED, suspend=True), workload=workload())
-    assert (started(seen).effect, started(seen).places) == (Effect.RELEASE, False)
+    assert (started(seen).effect, started(seen).places, started(seen).text) == (Effect.RELEASE, False, "Released (plan 7f3a)")
 
 
 def test_a_workload_is_switched_on_and_told_where_to_in_one_write() -> None:
