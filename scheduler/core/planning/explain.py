@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from scheduler.core.planning.expected import is_expected
-from scheduler.core.planning.quotes import extended, quote, quotes
+from scheduler.core.planning.quotes import extended, quote, quotes_at
 from scheduler.core.planning.recount import draws_kw, earliest_fit, kw_el_per_draw_kw, loads_of, shortfalls_kwh, slot_shares
 from scheduler.domain.plan import Explanation, Plan, PlannedJob, RunOption, WaitReason
 from scheduler.domain.problem import PlanJob, PlanProblem
@@ -38,19 +38,29 @@ class _Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _View:
-    """What all explanations of one plan share; gpus_left: per pool and slot, free of the planned runs."""
+    """What all explanations of one plan share.
+
+    gpus_left: per pool and slot, free of the planned runs. missing_kwh: of each commitment.
+    """
 
     problem: PlanProblem
     plan: Plan
     gpus_left: FloatArray
     price_eur_per_kwh: FloatArray
+    missing_kwh: tuple[float, ...]
 
 
 def explain(problem: PlanProblem, plan: Plan) -> tuple[Explanation, ...]:
     """Explain every job that is here and does not run yet, or is stopped; expected arrivals are nobody's job."""
     price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
     free = np.array([pool.gpus_free for pool in problem.pools]).reshape(len(problem.pools), problem.grid.slots)
-    view = _View(problem=problem, plan=plan, gpus_left=free - loads_of(problem, plan.jobs).gpus, price_eur_per_kwh=price)
+    view = _View(
+        problem=problem,
+        plan=plan,
+        gpus_left=free - loads_of(problem, plan.jobs).gpus,
+        price_eur_per_kwh=price,
+        missing_kwh=tuple(float(kwh) for kwh in shortfalls_kwh(problem, plan)),
+    )
     jobs = {job.job_id: job for job in problem.jobs}
     return tuple(
         _explain(view, jobs[planned.job_id], planned)
@@ -151,7 +161,7 @@ def _full_until(view: _View, job: PlanJob, slots: int) -> int:
 def _cheapest_now_eur(view: _View, job: PlanJob) -> float:
     """Cheapest run that starts at the release, at the plan's prices."""
     slot = min(job.release_slot, view.problem.grid.slots - 1)
-    return float(quotes(view.problem, view.plan.duals, replace(job, latest_start_slot=None), slot)[:, :, slot].min())
+    return float(quotes_at(view.problem, view.plan.duals, job, np.array([slot])).min())
 
 
 def _causes(view: _View, job: PlanJob, main: RunOption) -> list[_Cause]:
@@ -195,9 +205,9 @@ def _site_cause(view: _View, now: RunOption, gain_eur: float) -> _Cause:
 
 def _heat_cause(view: _View, job: PlanJob, main: RunOption, gain_eur: float) -> _Cause:
     """Its heat is worth more later: promised, wanted, or there is room for it."""
-    problem, plan = view.problem, view.plan
+    problem = view.problem
     plug = problem.pools[main.pool].plug
-    for promise, missing in zip(problem.commitments, shortfalls_kwh(problem, plan), strict=True):
+    for promise, missing in zip(problem.commitments, view.missing_kwh, strict=True):
         overlaps = promise.start_slot < main.end_slot and promise.end_slot > main.start_slot
         if overlaps and problem.offtakes[promise.offtake].plug == plug and _binding(view, promise.offtake, promise.start_slot):
             words = (

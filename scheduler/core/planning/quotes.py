@@ -70,25 +70,31 @@ def quotes(problem: PlanProblem, duals: Duals, job: PlanJob, first_slot: int) ->
     """Price every start, pool and constant cap of a job in EUR, shape (pools of the job, points, slots).
 
     Starts before `first_slot` or the release and after the latest start cost infinity.
+    """
+    total = quotes_at(problem, duals, job, np.arange(problem.grid.slots))
+    total[:, :, : max(first_slot, job.release_slot)] = np.inf
+    if job.latest_start_slot is not None:
+        total[:, :, max(first_slot, job.release_slot, job.latest_start_slot) + 1 :] = np.inf
+    return total
+
+
+def quotes_at(problem: PlanProblem, duals: Duals, job: PlanJob, starts: IntArray) -> FloatArray:
+    """Price some starts of a job, allowed or not, on every pool and at every constant cap, shape (pools, points, starts).
 
     A run of d slots (d real) from slot t costs C(t + d) - C(t) with C the running sum of prices, linear inside a slot.
     """
     grid = problem.grid
-    starts = np.arange(grid.slots)
     lengths = np.array([job.work_s / point.speed / grid.slot_s for point in job.points])
     more = int(np.ceil(lengths.max())) + 1
     pools = np.array(job.pools, dtype=np.int64)
     gpu = _running_sum(extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[pools]) * grid.slot_h
     draw = _running_sum(extended(duals.draw_eur_per_kwh, problem, more, draw=True)[pools]) * grid.slot_h
-    total = np.empty((len(pools), len(job.points), grid.slots))
+    total = np.empty((len(pools), len(job.points), len(starts)))
     for index, (point, length) in enumerate(zip(job.points, lengths, strict=True)):
         idle_w = np.array([problem.pools[pool].idle_w for pool in job.pools])
         draw_kw = np.array([kw_from_w(job.gpus * (point.draw_w - float(one))) for one in idle_w])
         total[:, index] = job.gpus * _windows(gpu, starts, length) + draw_kw[:, None] * _windows(draw, starts, length)
         total[:, index] += _time_costs(problem, job, starts, length)
-    total[:, :, : max(first_slot, job.release_slot)] = np.inf
-    if job.latest_start_slot is not None:
-        total[:, :, max(first_slot, job.release_slot, job.latest_start_slot) + 1 :] = np.inf
     return total
 
 
