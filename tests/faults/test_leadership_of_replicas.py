@@ -11,6 +11,7 @@ from kube_objects import running_pods
 from led_world import (
     LEASE,
     SOON_S,
+    WallClock,
     audit_end,
     lawful,
     leads,
@@ -19,11 +20,12 @@ from led_world import (
     metric,
     role,
     standing,
+    taken_up,
     told,
     wall_clock,
     writes_of,
 )
-from operated import LAB, Operated, grant, until_utc
+from operated import LAB, Operated, Replica, grant, until_utc
 
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.client import Object
@@ -33,9 +35,17 @@ MINUTES = 60
 
 
 @pytest.fixture(scope="module")
-def world(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+def clock(tmp_path_factory: pytest.TempPathFactory) -> WallClock | None:
+    """The wall clock of all operators here; None where there is no C compiler."""
+    return wall_clock(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture(scope="module")
+def world(toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory, clock: WallClock | None) -> Iterator[Operated]:
     """Two replicas of one installation, of which the first leads, and one of another installation."""
-    with led(toolbox, tmp_path_factory.mktemp("led")) as found:
+    with pytest.MonkeyPatch.context() as patch, led(toolbox, tmp_path_factory.mktemp("led")) as found:
+        for name, value in ({} if clock is None else clock.environment).items():
+            patch.setenv(name, value)
         first = found.replica()
         found.cluster.wait("a first plan", lambda: found.plan().get("planId"), SOON_S)
         second = found.replica()
@@ -62,7 +72,8 @@ def test_a_second_installation_only_observes_and_both_say_so(world: Operated) ->
 
 
 def test_a_leader_that_was_stopped_past_its_lease_writes_nothing_more(world: Operated) -> None:
-    first, second, _ = world.replicas
+    """His own replicas follow after 12 s; another installation after five minutes, longer than any upgrade takes."""
+    first, second, other = world.replicas
     names = [f"many-{number}" for number in range(40)]
     for name in names:
         world.submit(name, gpus=1)
@@ -79,65 +90,55 @@ def test_a_leader_that_was_stopped_past_its_lease_writes_nothing_more(world: Ope
     world.cluster.wait("its standing down", lambda: told(first, "no longer leading", since=line), SOON_S)
     world.cluster.wait("its being a standby", lambda: role(first) == "standby, replica-1 leads", SOON_S)
     world.policy(mode="Dispatch")
-    world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Dispatch", SOON_S)
+    world.cluster.wait("its being taken up", lambda: taken_up(world, "Dispatch"), SOON_S)
     world.submit("after")
     world.cluster.wait("a hold by the new one", lambda: world.held("after"), SOON_S)
     # At most the head of a request whose body it kept back: the API server answers 500 and has done nothing.
     assert [(one.what, one.code) for one in writes_of(world, FIRST, since) if one.code != 500] == []
-    assert {one.agent for one in world.written()[-3:]} == {f"heat-dispatch ({SECOND})"}
+    assert {one.agent for one in world.written() if one.name == "after"} == {f"heat-dispatch ({SECOND})"}
     assert not told(first, " error ", since=line)
     assert not told(first, " failed ", since=line)
-
-
-def test_another_installation_does_not_follow_a_leader_that_comes_back(world: Operated) -> None:
-    """Its own replicas follow after 12 s; another installation after five minutes, longer than any upgrade takes."""
-    first, second, other = world.replicas
-    second.signal(signal.SIGKILL)
-    world.cluster.wait("a new leader", lambda: leads(first), SOON_S)
     assert world.cluster.admin.get(LEASE)["metadata"]["annotations"] == {"heatdispatch.io/installation": "heat-dispatch"}
-    assert writes_of(world, OTHER) == []
-    assert metric(other, "leader") == 0.0
-    lawful(world)
+    assert (writes_of(world, OTHER), metric(other, "leader")) == ([], 0.0)
 
 
 def test_a_right_that_is_taken_away_is_named_and_the_rest_goes_on(world: Operated) -> None:
-    first = world.replicas[0]
-    line = mark(first)
+    leader = world.replicas[1]
+    line = mark(leader)
     grant(world.cluster, without(world, "ClusterRole", "jobs", "patch"))
     world.submit("powerless", gpus=1)
-    world.cluster.wait("a word", lambda: told(first, "a right is missing", 'right="patch jobs.batch"', since=line), SOON_S)
+    world.cluster.wait("a word", lambda: told(leader, "a right is missing", 'right="patch jobs.batch"', since=line), SOON_S)
     world.cluster.wait("a condition", lambda: "patch jobs.batch" in (standing(world, "Permitted")["message"] or ""), SOON_S)
     assert standing(world, "Permitted")["status"] == "False"
-    assert 'heatdispatch_right_missing{resource="jobs.batch",verb="patch"} 1.0' in first.page("/metrics")
-    assert "rights: missing: patch jobs.batch" in first.page("/readyz?verbose")
+    assert 'heatdispatch_right_missing{resource="jobs.batch",verb="patch"} 1.0' in leader.page("/metrics")
+    assert "rights: missing: patch jobs.batch" in leader.page("/readyz?verbose")
     planned = world.plan()["planId"]
     world.policy(mode="Advise")
     world.cluster.wait("a plan", lambda: world.plan()["mode"] == "Advise", SOON_S)
     world.policy(mode="Dispatch")
     world.cluster.wait("a plan", lambda: world.plan()["mode"] == "Dispatch", SOON_S)
     assert planned
-    assert len(told(first, "a right is missing", since=line)) == 1
+    assert len(told(leader, "a right is missing", since=line)) == 1
 
     grant(world.cluster, role_of(world, "ClusterRole"))
     world.cluster.wait("a hold", lambda: world.held("powerless"), SOON_S)
-    assert told(first, "a right was given back", since=line)
+    assert told(leader, "a right was given back", since=line)
     world.cluster.wait("a condition", lambda: standing(world, "Permitted")["status"] == "True", SOON_S)
-    assert "right_missing{" not in first.page("/metrics")
+    assert "right_missing{" not in leader.page("/metrics")
 
 
 def test_who_may_not_renew_the_lease_stands_down_and_who_may_not_read_never_leads(world: Operated) -> None:
-    first, line = world.replicas[0], mark(world.replicas[0])
+    leader, line = world.replicas[1], mark(world.replicas[1])
     grant(world.cluster, without(world, "Role", "leases", "update"))
     grant(world.cluster, without(world, "ClusterRole", "pods", "list"))
     blind = world.replica()
-    world.cluster.wait("its standing down", lambda: told(first, "no longer leading", since=line), SOON_S)
-    world.cluster.wait("a word", lambda: told(first, 'right="update leases.coordination.k8s.io"', since=line), SOON_S)
+    world.cluster.wait("its standing down", lambda: told(leader, "no longer leading", since=line), SOON_S)
+    world.cluster.wait("a word", lambda: told(leader, 'right="update leases.coordination.k8s.io"', since=line), SOON_S)
     world.cluster.wait("a word", lambda: told(blind, 'right="list pods"'), SOON_S)
     for name in ("Role", "ClusterRole"):
         grant(world.cluster, role_of(world, name))
-    world.cluster.wait("a leader", lambda: leads(first) or leads(blind), SOON_S)
+    world.cluster.wait("a leader", lambda: any(leads(one) for one in (*world.replicas[:2], blind)), SOON_S)
     assert metric(world.replicas[2], "leader") == 0.0
-    lawful(world)
 
 
 def role_of(world: Operated, kind: str) -> Object:
@@ -156,46 +157,45 @@ def without(world: Operated, kind: str, resource: str, verb: str) -> Object:
     return {**found, "rules": rules}
 
 
-def test_a_clock_that_is_set_ends_no_lease_and_no_hold_before_its_time(
-    toolbox: Toolbox, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path_factory.mktemp("clocked")
-    clock = wall_clock(folder / "clock")
-    for name, value in clock.environment.items():
-        monkeypatch.setenv(name, value)
-    with led(toolbox, folder) as world:
-        replica = world.replica()
-        world.cluster.wait("a first plan", lambda: world.plan().get("planId"), SOON_S)
-        # Waits for room that is not there, three minutes at most; the other one for cheap power, at least until the next hour.
-        world.submit("blocker", class_name=None, gpus=8, runs="3600s")
-        world.cluster.wait("the blocker", lambda: running_pods(world.cluster, LAB, "blocker"))
-        world.submit("short", "soon", gpus=8, pods=3, runs="600s")
-        world.submit("long", gpus=1)
-        world.cluster.wait("holds", lambda: world.held("long") and world.marks("short").get("hold-reason") == "NoFit")
-        ends_utc = until_utc(world.marks("long")["hold-until"])
+def test_a_clock_that_is_set_ends_no_lease_and_no_hold_before_its_time(world: Operated, clock: WallClock | None) -> None:
+    if clock is None:
+        pytest.skip("setting the wall clock of a process needs a C compiler")
+    (leader,) = world.cluster.wait("a leader", lambda: [one for one in world.replicas if leads(one)], SOON_S)
+    identity, begun = f"replica-{world.replicas.index(leader)}", mark(leader)
+    # Waits for room that is not there, three minutes at most; the other one for cheap power, at least until the next hour.
+    world.submit("blocker", class_name=None, gpus=8, runs="3600s")
+    world.cluster.wait("the blocker", lambda: running_pods(world.cluster, LAB, "blocker"))
+    world.submit("short", "soon", gpus=8, pods=3, runs="600s")
+    world.submit("long", gpus=1)
+    world.cluster.wait("holds", lambda: world.held("long") and world.marks("short").get("hold-reason") == "NoFit")
+    ends_utc = until_utc(world.marks("long")["hold-until"])
 
-        line = mark(replica)
-        clock.set(30 * MINUTES)
-        world.cluster.wait("the end of the short hold", lambda: not world.job("short")["spec"]["suspend"], SOON_S)
-        world.cluster.wait("a plan by the new clock", lambda: told(replica, " cycle ", since=line), SOON_S)
-        assert world.held("long")
+    set_clock(world, clock, leader, 30 * MINUTES)
+    world.cluster.wait("the end of the short hold", lambda: not world.job("short")["spec"]["suspend"], SOON_S)
+    assert world.held("long")
 
-        line = mark(replica)
-        clock.set(-120 * MINUTES)
-        world.cluster.wait("a plan by the new clock", lambda: told(replica, " cycle ", since=line), SOON_S)
-        world.submit("from-the-future", gpus=1)
-        world.cluster.wait("a hold", lambda: world.held("from-the-future"))
-        assert world.held("long")
-        assert abs((until_utc(world.marks("long")["hold-until"]) - ends_utc).total_seconds()) < 60.0
-        since = audit_end(world)
-        time.sleep(5.0)
-        assert len([one for one in writes_of(world, FIRST, since) if one.resource == "jobs"]) <= 1
+    set_clock(world, clock, leader, -120 * MINUTES)
+    world.submit("from-the-future", gpus=1)
+    world.cluster.wait("a hold", lambda: world.held("from-the-future"))
+    assert world.held("long")
+    assert abs((until_utc(world.marks("long")["hold-until"]) - ends_utc).total_seconds()) < MINUTES
+    since = audit_end(world)
+    time.sleep(3.0)
+    assert len([one for one in writes_of(world, identity, since) if one.resource == "jobs"]) <= 1
 
-        line = mark(replica)
-        clock.set(0)
-        world.cluster.wait("a plan by the true clock", lambda: told(replica, " cycle ", since=line), SOON_S)
-        assert world.held("long")
-        assert not told(replica, "no longer leading")
-        assert not told(replica, "letting go")
-        assert leads(replica)
-        lawful(world)
+    set_clock(world, clock, leader, 0)
+    assert world.held("long")
+    assert not told(leader, "no longer leading", since=begun)
+    assert not told(leader, "letting go", since=begun)
+    assert leads(leader)
+
+
+def set_clock(world: Operated, clock: WallClock, leader: Replica, ahead_s: int) -> None:
+    """Set the clock, and return when the leader has planned by it."""
+    line = mark(leader)
+    clock.set(ahead_s)
+    world.cluster.wait("a plan by the new clock", lambda: told(leader, " cycle ", since=line), SOON_S)
+
+
+def test_no_law_was_broken_in_all_of_this(world: Operated) -> None:
+    lawful(world)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kube_objects import job, jobs_path, running_pods
-from led_world import POLICY, SOON_S, audit_end, lawful, leads, led, mark, told, writes_of
+from led_world import POLICY, SOON_S, audit_end, lawful, leads, led, mark, taken_up, told, writes_of
 from operated import LAB, Operated, heat_path, now_utc, quickstart, until_utc
 
 from scheduler.adapters.devcluster.audit import events
@@ -211,7 +211,7 @@ def test_jobs_that_come_while_the_mode_changes_are_held_only_in_dispatch(world: 
     world.cluster.wait("releases", lambda: not any(world.job(name)["spec"]["suspend"] for name in names), SOON_S)
     assert [name for name in names if "hold-until" in world.marks(name)] == []
     world.policy(mode="Dispatch")
-    world.cluster.wait("a plan for it", lambda: world.plan().get("mode") == "Dispatch", SOON_S)
+    world.cluster.wait("its being taken up", lambda: taken_up(world, "Dispatch"), SOON_S)
     world.cluster.wait("their end", lambda: all(condition(world.job(name), "Complete") == "True" for name in names), SOON_S)
 
 
