@@ -206,15 +206,26 @@ def test_with_the_operator_gone_the_check_stays_active_and_all_can_be_let_go(wor
     assert active(world, f"admissionchecks/{CHECK}")
     assert active(world, "clusterqueues/checked")
     assert check_of(workload(world, "silent"))["state"] == "Pending"
+    assert released(world, "--stale") == "no hold is over"
+    # As if its time had passed.
+    ended = {"metadata": {"annotations": {"heatdispatch.io/hold-until": f"{now_utc():%Y-%m-%dT%H:%M:%SZ}"}}}
+    world.cluster.admin.patch(f"{world.jobs}/asleep", ended)
+    assert released(world, "--stale") == f"let go: Job {LAB}/asleep: Hold ended: its time is over"
 
-    def let_go() -> bool:
-        told = CliRunner().invoke(app, ["release", "--all", "--kubeconfig", str(world.cluster.kubeconfig())])
-        assert told.exit_code == 0, told.output
+    def all_complete() -> bool:
+        released(world, "--all")
         return complete(world, "asleep") and complete(world, "silent")
 
-    world.cluster.wait("all complete", let_go, QUOTA_S)
+    world.cluster.wait("all complete", all_complete, QUOTA_S)
     world.replica()
     world.cluster.wait("a cycle", lambda: " cycle " in world.replicas[-1].told(), QUOTA_S)
+
+
+def released(world: Operated, which: str) -> str:
+    """What the command says that lets holds go without any operator."""
+    told = CliRunner().invoke(app, ["release", which, "--kubeconfig", str(world.cluster.kubeconfig())])
+    assert told.exit_code == 0, told.output
+    return " ".join(told.output.split())
 
 
 def test_nothing_of_kueue_is_allowed_that_is_not_used(world: Operated) -> None:
