@@ -48,6 +48,19 @@ def test_both_know_of_each_other(clock: FakeClock, leader: Neighbours, standby: 
     assert (leader.other, standby.other) == ("heat-too", "heat-dispatch")
 
 
+def test_a_replica_beside_the_leader_hears_the_other_installation_too(
+    client: KubeClient, clock: FakeClock, standby: Neighbours, caplog: pytest.LogCaptureFixture
+) -> None:
+    sibling = Neighbours(client, clock, lease=LEASE, installation="heat-dispatch")
+    for _ in range(2):
+        standby.turn(leading=False, stranger="heat-dispatch")
+        caplog.clear()
+        sibling.turn(leading=False, stranger="")
+        clock.now_s += EVERY_S
+    assert sibling.other == "heat-too"
+    assert "another installation is in this cluster, it only observes" in caplog.text
+
+
 def test_a_sign_of_life_from_long_ago_is_none(clock: FakeClock, leader: Neighbours, standby: Neighbours) -> None:
     """What lies there at the leader's first look may be a year old."""
     standby.turn(leading=False, stranger="heat-dispatch")

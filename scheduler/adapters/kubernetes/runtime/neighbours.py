@@ -60,14 +60,14 @@ class Neighbours:
             return
         if found != self.other:
             self.other = found
-            self._say(leading)
+            self._say(observing=bool(stranger) and not leading)
             self._on_change()
 
-    def _say(self, leading: bool) -> None:
-        if self.other and leading:
-            self._tell.warning("another installation is in this cluster, it only observes: uninstall one", namespace=self.other)
-        elif self.other:
+    def _say(self, *, observing: bool) -> None:
+        if self.other and observing:
             self._tell.warning("another installation leads, this one only observes: uninstall one", namespace=self.other)
+        elif self.other:
+            self._tell.warning("another installation is in this cluster, it only observes: uninstall one", namespace=self.other)
         else:
             self._tell.info("no other installation any more")
 
