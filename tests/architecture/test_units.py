@@ -16,7 +16,7 @@ import scheduler.domain
 
 ROOT = Path(scheduler.__file__).parent
 UNIT_WORDS = {
-    "kw", "kwh", "w", "s", "h", "c", "k", "eur", "fraction", "utc", "percent", "gpus", "count", "g", "kg", "min",
+    "kw", "kwh", "w", "j", "s", "h", "c", "k", "eur", "fraction", "utc", "percent", "gpus", "count", "g", "kg", "min",
     "milliwatt", "millijoule", "month", "year", "gap",
 }  # fmt: skip
 # Dimensionless by nature; each one says why.

@@ -27,6 +27,19 @@ Several replicas may run; one of them leads. Probes are on `/livez` and `/readyz
     heat-dispatch operator --kubeconfig ~/.kube/config --series series.csv --port 8080
 """
 
+AgentUrls = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NODE=URL", help="A node agent that is no pod; may be given more than once [default: their pods]."),
+]
+AgentsNamespace = Annotated[str, typer.Option(help="Only pods of this namespace are believed to be node agents.")]
+AgentsPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the agents' telemetry.")]
+AgentsToken = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File with the bearer token for the agents, read anew every minute.")
+]
+AgentsCa = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="CA certificates of the agents; with it they are asked by https.")
+]
+
 
 @friendly
 def operator(  # noqa: PLR0913 - one parameter per option of the command
@@ -51,22 +64,11 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
     ] = None,
-    agent: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NODE=URL", help="A node agent that is no pod; may be given more than once [default: their pods]."
-        ),
-    ] = None,
-    agents_namespace: Annotated[
-        str, typer.Option(help="Only pods of this namespace are believed to be node agents.")
-    ] = AGENTS_NAMESPACE,
-    agents_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the agents' telemetry.")] = AGENTS_PORT,
-    agents_token: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the bearer token for the agents, read anew every minute.")
-    ] = None,
-    agents_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CA certificates of the agents; with it they are asked by https.")
-    ] = None,
+    agent: AgentUrls = None,
+    agents_namespace: AgentsNamespace = AGENTS_NAMESPACE,
+    agents_port: AgentsPort = AGENTS_PORT,
+    agents_token: AgentsToken = None,
+    agents_ca: AgentsCa = None,
     host: Annotated[str, typer.Option(help="Address of probes and metrics [default: every one].")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of probes and metrics; 0 takes a free one.")] = 8080,
     writes_per_s: Annotated[float, typer.Option(min=0.1, help="Writes to the API server per second, at most.")] = 20.0,
