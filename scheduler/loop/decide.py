@@ -29,6 +29,7 @@ from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import Mode, Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
+from scheduler.loop.beside import in_thread
 from scheduler.loop.degrade import Faults, empty_plan, faults_of, good_until, last_good
 from scheduler.loop.keep import basis_of, may_keep
 
@@ -147,7 +148,7 @@ def _fresh(view: View, faults: Faults, out_of_time: Brake, clock_s: Seconds | No
     if last is not None and may_keep(last, problem, view.works, view.settings):
         return replace(last, degraded_reason="kept: inputs changed less than the tolerance"), ()
     try:
-        plan = solve(problem, view.settings.budget, last=last, out_of_time=out_of_time, clock_s=clock_s)
+        plan = solve(problem, view.settings.budget, last=last, out_of_time=out_of_time, clock_s=clock_s, beside=in_thread)
     except Exception as error:  # a solver that fails costs a degraded step, never the cycle
         return _descend(view, f"solver failed: {type(error).__name__}: {error}"), ()
     violations = check_plan(problem, plan)

@@ -113,11 +113,11 @@ class Pricing:
         draw = np.bincount(at, weights=columns.load_kw, minlength=JOB_GROUPS * size)
         return np.hstack([gpus.reshape(JOB_GROUPS, size), draw.reshape(JOB_GROUPS, size)])
 
-    def bound(self, prices: Prices) -> Bound:
-        """Lower bound on every plan at these prices, over all cap profiles."""
+    def bound(self, prices: Prices, plant_eur: float | None = None) -> Bound:
+        """Lower bound on every plan at these prices, over all cap profiles; `plant_eur`: the plant's part, if it is known."""
         jobs = job_bounds(self.oracle, prices, BOUND_FEW if self.table.count <= FEW else BOUND_MANY)
         job_eur = np.minimum(jobs.eur, self.unplaced)
-        plant_eur = self.plant.price(prices)[0]
+        plant_eur = self.plant.price(prices)[0] if plant_eur is None else plant_eur
         return Bound(eur=float(job_eur.sum()) + plant_eur, job_eur=job_eur, plant_eur=plant_eur, jobs=jobs)
 
     def tightened(self, bound: Bound, loose_eur: float) -> Bound:

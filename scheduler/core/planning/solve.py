@@ -60,11 +60,19 @@ METHOD = "bundle, columns, dive"
 
 Brake = Callable[[], bool]
 Seconds = Callable[[], float]
+# Begins work and returns how to wait for its value: at once, or in a thread of the shell.
+Beside = Callable[[Callable[[], Bound]], Callable[[], Bound]]
 
 
 def never() -> bool:
     """A brake that does not bite."""
     return False
+
+
+def at_once(work: Callable[[], Bound]) -> Callable[[], Bound]:
+    """Nothing beside: the work is done before anything else."""
+    found = work()
+    return lambda: found
 
 
 def solve(
@@ -75,6 +83,7 @@ def solve(
     out_of_time: Brake = never,
     clock_s: Seconds | None = None,
     digest: str | None = None,
+    beside: Beside = at_once,
 ) -> Plan:
     """Plan.
 
@@ -85,11 +94,13 @@ def solve(
         out_of_time: emergency brake, asked between iterations.
         clock_s: a clock for the stage times of the report; without it there are none.
         digest: digest of the problem, if it is known already.
+        beside: runs the bound of many jobs beside the dive where the shell has a second core; the plan is the same.
 
     Returns:
         A plan; never infeasible: broken wishes are named slacks.
     """
-    return _Solve(problem, budget, out_of_time, clock_s, digest or digest_of(problem)).run(last)
+    watch = _Watch(clock_s, out_of_time)
+    return _Solve(problem, budget, watch, digest or digest_of(problem), beside).run(last)
 
 
 @dataclass(slots=True)
@@ -122,10 +133,9 @@ class _Watch:
 class _Solve:
     """One solve; stages share what is prepared once."""
 
-    def __init__(self, problem: PlanProblem, budget: SolveBudget, out_of_time: Brake, clock_s: Seconds | None, digest: str):
+    def __init__(self, problem: PlanProblem, budget: SolveBudget, watch: _Watch, digest: str, beside: Beside):
         """Prepare jobs, profiles, plant."""
-        self.problem, self.budget = problem, budget
-        self.watch = _Watch(clock_s, out_of_time)
+        self.problem, self.budget, self.watch, self.beside = problem, budget, watch, beside
         self.watch.start()
         self.pricing = Pricing(problem)
         self.base_eur = base_load_eur(problem, self.pricing.frame)
@@ -133,7 +143,8 @@ class _Solve:
         self.bundle_steps = 0
         # What whole pump states of the near horizon cost the relaxation, and by how much they are proven to raise the bound.
         self.pumps_eur = self.whole_eur = 0.0
-        self.bound: Bound | None = None
+        # Waits for the bound, once the relaxation has its prices.
+        self.bound: Callable[[], Bound] | None = None
         self.bound_prices: Prices | None = None
 
     def run(self, last: Plan | None) -> Plan:
@@ -192,8 +203,11 @@ class _Solve:
             solved = self._grown(master, solved, FEW_ROUNDS * self.budget.master_rounds)
             assert solved.prices is not None
             bound_prices = solved.prices
-        self.bound_prices, bound = bound_prices, pricing.bound(bound_prices)
-        self.bound = pricing.tightened(bound, LOOSE * self.budget.target_gap * self._size(solved.objective_eur))
+        self.bound_prices = bound_prices
+        plant_eur = pricing.plant.price(bound_prices)[0]
+        loose_eur = LOOSE * self.budget.target_gap * self._size(solved.objective_eur)
+        beside = self.beside if many else at_once
+        self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
         self.watch.stage("bound")
         return master, solved
 
@@ -272,8 +286,8 @@ class _Solve:
         effort = Effort(
             solves=int(SEARCH_SOLVES * self.budget.dive_batches),
             least_eur=SEARCH_STEP * target,
-            enough_eur=self.bound.eur + self.pumps_eur + GOOD_ENOUGH * target,
-            wanted_eur=self.bound.eur + self.pumps_eur + target,
+            enough_eur=self.bound().eur + self.pumps_eur + GOOD_ENOUGH * target,
+            wanted_eur=self.bound().eur + self.pumps_eur + target,
         )
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful
@@ -282,7 +296,7 @@ class _Solve:
     def _open_gap(self, found: Solved) -> float:
         """How far a solution lies above the bound, relative; what whole pump states cost is not for the dive to close."""
         assert self.bound is not None
-        return (found.objective_eur - self.pumps_eur - self.bound.eur) / self._size(found.objective_eur)
+        return (found.objective_eur - self.pumps_eur - self.bound().eur) / self._size(found.objective_eur)
 
     def _incumbent(self) -> Mix:
         """The plan of the simplest rule."""
@@ -298,10 +312,12 @@ class _Solve:
     def _best(self, master: Master, prices: Prices, mixes: list[tuple[Mix, Fixed | None]]) -> Plan:
         """The cheapest plan, never worse than the simplest rule."""
         assert self.bound is not None
+        proven = self.bound()
+        self.watch.stage("bound")
         report = SolveReport(
             method=METHOD,
             objective_eur=0.0,
-            bound_eur=self.bound.eur + self.base_eur,
+            bound_eur=proven.eur + self.base_eur,
             rolling_gap=0.0,
             bundle_steps=self.bundle_steps,
             columns=master.columns.count,

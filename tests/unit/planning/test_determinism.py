@@ -35,9 +35,10 @@ from scheduler.adapters.record.digest import plan_digest
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.solve import digest_of, solve
 from scheduler.domain.settings import SolveBudget
+from scheduler.loop.beside import in_thread
 problem = instance(int(sys.argv[1]), 3)
 budget = SolveBudget(bundle_steps=15, master_rounds=1, mip_nodes=20, dive_batches=15)
-print(digest_of(problem), plan_digest(solve(problem, budget)))
+print(digest_of(problem), plan_digest(solve(problem, budget, beside=in_thread)))
 """
 REPLAY = """
 import sys
@@ -69,7 +70,7 @@ def in_new_process(script: str, argument: str, cpus: int) -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", [FEW_JOBS, MANY_JOBS])
-def test_the_same_problem_gives_the_same_plan_on_any_number_of_cpus(jobs: int) -> None:
+def test_the_same_problem_gives_the_same_plan_on_any_number_of_cpus_and_with_its_bound_beside(jobs: int) -> None:
     problem = instance(jobs, 3)
     expected = [digest_of(problem), plan_digest(solve(problem, QUICK))]
     assert [in_new_process(SOLVE, str(jobs), cpus) for cpus in CPUS] == [expected] * len(CPUS)
