@@ -126,6 +126,17 @@ def test_the_store_is_right_again(api: FakeApi, client: KubeClient, fault: Calla
         assert eventually(lambda: names(reflector) == wanted | {"c"})
 
 
+def test_watches_that_are_cut_off_at_once_are_tried_less_and_less_often(api: FakeApi, client: KubeClient) -> None:
+    """That they open proves nothing; one that stays open does, though it says nothing."""
+    api.put(node("a"), {})
+    api.cut_watches = True
+    with reflecting(client, replace(QUICK, shortest_watch_s=60.0)) as reflector:
+        assert eventually(lambda: reflector.failures >= 4)
+        api.cut_watches = False
+        api.put(node("b"), {})
+        assert eventually(lambda: reflector.failures == 0)
+
+
 def test_a_list_that_expires_between_pages_is_read_in_one_piece(api: FakeApi, client: KubeClient) -> None:
     for name in "abcde":
         api.put(node(name), {})

@@ -67,6 +67,8 @@ class Reflector:
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
         self._version = ""
+        # The last watch was cut off as soon as it was open: one that opens proves nothing then.
+        self._cut = False
         self._missing_since_s: float | None = None
         self._last_event_s = self._last_turn_s = clock.monotonic_s()
         self.relists = 0
@@ -186,6 +188,9 @@ class Reflector:
         )
         self._watch = watch
         events = 0
+        if not self._cut:
+            # It answers; the first thing that it says may be a bookmark in a minute.
+            self._worked()
         try:
             if self._stopping.is_set():
                 watch.stop()
@@ -201,9 +206,10 @@ class Reflector:
             return
         finally:
             self._watch = None
+            self._cut = not events and self._clock.monotonic_s() - began_s < self._options.shortest_watch_s
         if self._stopping.is_set() or events:
             return
-        if self._clock.monotonic_s() - began_s < self._options.shortest_watch_s:
+        if self._cut:
             raise Unreachable(f"watch of {self.name}: ended at once")
 
     def _take(self, event: WatchEvent) -> None:
