@@ -29,6 +29,7 @@ ALONE, SOLD = "loop-a", "loop-b"
 CHECK = "heat"
 VERSION = "kueue.x-k8s.io/v1beta2"
 POLICIES = Path(__file__).parents[1] / "policies" / "admission"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "kueue" / "queues.yaml"
 FIRST_PLAN_S = 60.0
 # A new plan after a price has changed, and all that follows from it.
 TURN_S = 60.0
@@ -62,6 +63,9 @@ def plant() -> list[Object]:
             obj["spec"]["plugRef"] = SOLD
         if obj["kind"] == "WorkloadClass":
             obj["spec"]["migratable"] = True
+            if obj["metadata"]["name"] == "soon":
+                # Shorter than it is to the next quarter hour, nearly always: until then a plan may keep it.
+                obj["spec"]["maxDelay"] = "5s"
         found.append(obj)
     swing = {"apiVersion": "heatdispatch.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "swing"}, "spec": SWING}
     return [*found, swing]
@@ -70,21 +74,15 @@ def plant() -> list[Object]:
 def queues() -> list[tuple[str, Object]]:
     """Paths and objects: our check, and queues that ask it.
 
-    `checked` has one flavor that is everywhere, `loops` one for each loop, `racks` one by whose topology Kueue places pods;
-    `crowded` has room for one job of four GPUs, and gives it to the one of highest priority.
+    `loops` is the example's, with a flavor for each loop; `checked` has one flavor that is everywhere, `racks` one by whose
+    topology Kueue places pods; `crowded` has room for one job of four GPUs, and gives it to the one of highest priority.
     """
-    flavors: dict[str, Object] = {name: {"nodeLabels": {PLUG: name}} for name in (ALONE, SOLD)}
-    flavors |= {"anywhere": {}, "racks": {"nodeLabels": {PLUG: ALONE}, "topologyName": "hosts"}}
+    flavors: dict[str, Object] = {"anywhere": {}, "racks": {"nodeLabels": {PLUG: ALONE}, "topologyName": "hosts"}}
     levels = {"levels": [{"nodeLabel": PLUG}, {"nodeLabel": "kubernetes.io/hostname"}]}
-    found = [_kueue("AdmissionCheck", "admissionchecks", CHECK, {"controllerName": "heatdispatch.io/admission"})]
+    found = [_of_example(obj) for obj in yaml.safe_load_all(EXAMPLE.read_text("utf-8"))]
     found += [_kueue("Topology", "topologies", "hosts", levels), *priorities(low=10, high=1000)]
     found += [_kueue("ResourceFlavor", "resourceflavors", name, spec) for name, spec in flavors.items()]
-    for name, given, gpus in (
-        ("checked", ["anywhere"], 32),
-        ("loops", [ALONE, SOLD], 32),
-        ("racks", ["racks"], 32),
-        ("crowded", ["anywhere"], 4),
-    ):
+    for name, given, gpus in (("checked", ["anywhere"], 32), ("racks", ["racks"], 32), ("crowded", ["anywhere"], 4)):
         quota = [{"name": "cpu", "nominalQuota": "64"}, {"name": GPU, "nominalQuota": str(gpus)}]
         spec = {
             "namespaceSelector": {},
@@ -104,6 +102,13 @@ def priorities(**values: int) -> list[tuple[str, Object]]:
     kind, where = "WorkloadPriorityClass", "workloadpriorityclasses"
     found = [(name, value, _kueue(kind, where, name, {})) for name, value in values.items()]
     return [(path, {**obj, "value": value, "description": name}) for name, value, (path, obj) in found]
+
+
+def _of_example(obj: Object) -> tuple[str, Object]:
+    """An object of the example, in the lab."""
+    plural, head = f"{obj['kind'].lower()}s", obj["metadata"]
+    where = f"namespaces/{LAB}/{plural}" if "namespace" in head else plural
+    return _kueue(obj["kind"], where, head["name"], obj["spec"])
 
 
 def _kueue(kind: str, where: str, name: str, spec: Mapping[str, Any]) -> tuple[str, Object]:
