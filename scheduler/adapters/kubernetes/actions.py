@@ -43,6 +43,9 @@ from scheduler.domain.plan import Explanation
 FAILED = "Failed"
 # A hold whose end or planned start moved by less is the same hold: no cycle writes for that.
 SAME_TIME_S = 60.0
+# Equal jobs change places in every plan. A start further ahead than two of the longest cycles "may move" as it is shown; it is
+# told anew when the old or the new one has come this near. Else thousands of jobs were written in every cycle.
+MAY_MOVE_S = 7200.0
 
 HELD, PLACED, RELEASED, RESUMED = "Held", "Placed", "Released", "Resumed"
 STOPPED, LET_GO, OWNER_TOOK = "Stopped", "LetGo", "OwnerTookOver"
@@ -88,7 +91,7 @@ def hold(view: JobView, action: HoldJob, orders: Orders) -> Verdict:
         refused = _cannot_hold(view)
         if refused:
             return refused
-    if view.held and _same_hold(view.marks, action):
+    if view.held and _same_hold(view.marks, action, orders.now_utc):
         return None
     marks = replace(
         view.marks,
@@ -259,14 +262,21 @@ def _cannot_hold(view: JobView) -> str:
             return "Kueue is starting it" if busy or not active(view.workload) else ""
 
 
-def _same_hold(marks: Marks, action: HoldJob) -> bool:
-    """Whether the marks say what the action says, but for less than a minute."""
+def _same_hold(marks: Marks, action: HoldJob, now_utc: datetime) -> bool:
+    """Whether the marks say what the action says, but for less than a minute, and for a planned start that may move still."""
     return (
         marks.held_by is not None
         and marks.reason == action.reason
         and _near(marks.hold_until_utc, action.until_utc)
-        and _near(marks.planned_start_utc, action.planned_start_utc)
+        and _same_start(marks.planned_start_utc, action.planned_start_utc, now_utc)
     )
+
+
+def _same_start(marked: datetime | None, planned: datetime | None, now_utc: datetime) -> bool:
+    """Whether a planned start need not be told anew: it is about the same, or both are far enough ahead to move again."""
+    if marked is None or planned is None:
+        return marked is planned
+    return _near(marked, planned) or (min(marked, planned) - now_utc).total_seconds() > MAY_MOVE_S
 
 
 def _near(one: datetime | None, other: datetime | None) -> bool:

@@ -106,6 +106,18 @@ class TestHold:
         seen = view(job(active=1), pod(None), around=replace(AROUND, namespaces={}))
         assert write_for(holding(), seen, ORDERS) == "its namespace does not take part in holding jobs after their creation"
 
+    def test_a_start_that_may_move_is_told_anew_only_when_the_old_or_the_new_one_is_near(self) -> None:
+        def told(marked_h: float, planned_h: float) -> bool:
+            at = NOW + timedelta(hours=marked_h)
+            seen = view(job(suspend=True, marks=replace(HELD, reason="CheaperPower", planned_start_utc=at, plan_id="0000")))
+            moved = replace(holding(until_h=4.0), planned_start_utc=NOW + timedelta(hours=planned_h))
+            return write_for(moved, seen, ORDERS) is not None
+
+        assert not told(2.5, 3.9)
+        assert told(1.9, 3.9)
+        assert told(3.9, 1.9)
+        assert not told(1.9, 1.9)
+
     def test_the_same_hold_is_not_written_twice(self) -> None:
         marks = replace(HELD, reason="CheaperPower", planned_start_utc=NOW + timedelta(hours=2), plan_id="0000")
         seen = view(job(suspend=True, marks=marks))

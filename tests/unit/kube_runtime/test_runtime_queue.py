@@ -234,3 +234,31 @@ def test_what_is_not_answered_has_a_lane_of_its_own_and_takes_its_namespace_alon
     queue.add(("lab", "late"))
     queue.add(jobs[0])
     assert {queue.take(0.0), queue.take(0.0)} == {("lab", "late"), jobs[0]}
+
+
+def test_who_comes_first_comes_before_all_that_are_due_and_stays_first_after_a_failure() -> None:
+    agenda: Agenda[str] = Agenda(Backoff(base_s=1.0, max_s=8.0, jitter_fraction=0.0), lambda: 0.0)
+    for number in range(3):
+        agenda.add(f"old-{number}", 0.0)
+    agenda.add("new", 5.0, first=True)
+    assert agenda.take(4.0) == "old-0"
+    assert agenda.take(5.0) == "new"
+    wait_s = agenda.fail("new", 5.0)
+    agenda.done("new")
+    # Its turn comes after its wait, and then before what has been due for longer.
+    assert agenda.take(5.0) == "old-1"
+    assert agenda.next_due_s() == 0.0
+    assert agenda.take(5.0 + wait_s) == "new"
+    agenda.succeed("new")
+    agenda.done("new")
+    agenda.add("new", 7.0)
+    assert agenda.take(9.0) == "old-2"
+
+
+def test_a_key_that_waits_already_moves_to_the_front_once() -> None:
+    agenda: Agenda[str] = Agenda(Backoff(), lambda: 0.0)
+    agenda.add("a", 0.0)
+    agenda.add("b", 1.0)
+    agenda.add("b", 2.0, first=True)
+    assert [agenda.take(3.0), agenda.take(3.0), agenda.take(3.0)] == ["b", "a", None]
+    assert agenda.count() == 0

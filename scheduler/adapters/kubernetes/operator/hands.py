@@ -42,8 +42,6 @@ AROUND_S = 2.0
 DOUBT_S = 1.0
 # Somebody else wrote first: usual. So often in a row that the wait has grown to this: worth telling.
 LOSES_S = 4.0
-# A new job, whose owner waits for a word, comes before a thousand others whose planned start has moved.
-AHEAD_S = -600.0
 # A write that cannot be mended by waiting (refused as invalid) is tried again after this long, in case somebody mended it.
 REFUSED_S = 300.0
 
@@ -114,7 +112,8 @@ class Hands:
         if obj is None:
             return
         if text(obj, "kind") == JOBS.kind:
-            self._queue.add((JOBS.plural, *change.key), AHEAD_S if change.old is None else 0.0)
+            # A new job, whose owner waits for a word, comes before a thousand others whose planned start has moved.
+            self._queue.add((JOBS.plural, *change.key), first=change.old is None)
             return
         owner = controller_of(obj)
         if text(owner, "kind") == JOBS.kind:

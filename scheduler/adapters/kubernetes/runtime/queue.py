@@ -6,6 +6,7 @@ import heapq
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from scheduler.adapters.clock import MonotonicClock
@@ -17,12 +18,21 @@ K = TypeVar("K", bound=Hashable)
 MANY_UNANSWERED = 8
 
 
+class Lane(Enum):
+    """Keys that come first, all others, and those that are only given to who takes slow ones."""
+
+    FIRST = auto()
+    USUAL = auto()
+    SLOW = auto()
+
+
 class Agenda(Generic[K]):
     """The rules, with time as an argument.
 
     A key is asked for at most once, at the earliest of the times named; a key that is being worked on waits until that is
     done, however often it is asked for meanwhile. A key that failed is not looked at before its wait is over, whatever happens
-    to it meanwhile: an object that another client writes to without pause must not cost a write each time.
+    to it meanwhile: an object that another client writes to without pause must not cost a write each time. A key that is asked
+    for `first` comes before all others that are due as well, until a look at it succeeds.
     """
 
     def __init__(self, backoff: Backoff, uniform: Uniform, slow: Callable[[K], bool] = lambda _key: False) -> None:
@@ -32,16 +42,21 @@ class Agenda(Generic[K]):
         self._uniform = uniform
         self._due_s: dict[K, float] = {}
         # (due, order of asking, key); an entry whose due is no longer the key's own is passed over.
-        self._heaps: tuple[list[tuple[float, int, K]], list[tuple[float, int, K]]] = ([], [])
+        self._heaps: dict[Lane, list[tuple[float, int, K]]] = {lane: [] for lane in Lane}
+        self._first: set[K] = set()
         self._asked = 0
         self._working: set[K] = set()
         self._failures: dict[K, int] = {}
         self._not_before_s: dict[K, float] = {}
 
-    def add(self, key: K, due_s: float) -> None:
+    def add(self, key: K, due_s: float, *, first: bool = False) -> None:
         """Ask for a look at `due_s`, or at the earlier time that was asked for before; after a failure not before its wait."""
         due_s = max(due_s, self._not_before_s.get(key, due_s))
-        if self._due_s.get(key, float("inf")) <= due_s:
+        asked_s = self._due_s.get(key, float("inf"))
+        if first and key not in self._first:
+            self._first.add(key)
+            due_s = min(due_s, asked_s)
+        elif asked_s <= due_s:
             return
         self._due_s[key] = due_s
         if key not in self._working:
@@ -49,18 +64,18 @@ class Agenda(Generic[K]):
 
     def take(self, now_s: float, *, slow: bool = False) -> K | None:
         """Return the key that has been due for longest, to be worked on until `done`; None when none is."""
-        heap = self._fresh(slow)
-        if not heap or heap[0][0] > now_s:
-            return None
-        _, _, key = heapq.heappop(heap)
-        del self._due_s[key]
-        self._working.add(key)
-        return key
+        for lane in _lanes(slow):
+            heap = self._fresh(lane)
+            if heap and heap[0][0] <= now_s:
+                _, _, key = heapq.heappop(heap)
+                del self._due_s[key]
+                self._working.add(key)
+                return key
+        return None
 
     def next_due_s(self, *, slow: bool = False) -> float | None:
         """When the next key is due; None when no key is waiting."""
-        heap = self._fresh(slow)
-        return heap[0][0] if heap else None
+        return min((heap[0][0] for heap in map(self._fresh, _lanes(slow)) if heap), default=None)
 
     def done(self, key: K) -> None:
         """The work on a key is over; what was asked for meanwhile is due at its time."""
@@ -82,6 +97,7 @@ class Agenda(Generic[K]):
         """Forget the failures of a key."""
         self._failures.pop(key, None)
         self._not_before_s.pop(key, None)
+        self._first.discard(key)
 
     def drop(self, key: K) -> None:
         """Forget a key altogether: its object is gone."""
@@ -94,14 +110,20 @@ class Agenda(Generic[K]):
 
     def _push(self, key: K, due_s: float) -> None:
         self._asked += 1
-        heapq.heappush(self._heaps[self._slow(key)], (due_s, self._asked, key))
+        lane = Lane.SLOW if self._slow(key) else Lane.FIRST if key in self._first else Lane.USUAL
+        heapq.heappush(self._heaps[lane], (due_s, self._asked, key))
 
-    def _fresh(self, slow: bool) -> list[tuple[float, int, K]]:
+    def _fresh(self, lane: Lane) -> list[tuple[float, int, K]]:
         """One of the heaps, with a true entry at its top."""
-        heap = self._heaps[slow]
+        heap = self._heaps[lane]
         while heap and (heap[0][2] in self._working or self._due_s.get(heap[0][2]) != heap[0][0]):
             heapq.heappop(heap)
         return heap
+
+
+def _lanes(slow: bool) -> tuple[Lane, ...]:
+    """Where somebody takes keys from, in this order."""
+    return (Lane.SLOW,) if slow else (Lane.FIRST, Lane.USUAL)
 
 
 class WorkQueue(Generic[K]):
@@ -127,11 +149,11 @@ class WorkQueue(Generic[K]):
         self._changed = threading.Condition()
         self._closed = False
 
-    def add(self, key: K, after_s: float = 0.0) -> None:
-        """Ask for a look, now or after a while; a closed queue takes nothing."""
+    def add(self, key: K, after_s: float = 0.0, *, first: bool = False) -> None:
+        """Ask for a look, now or after a while, before others if need be; a closed queue takes nothing."""
         with self._changed:
             if not self._closed:
-                self._agenda.add(key, self._clock.monotonic_s() + after_s)
+                self._agenda.add(key, self._clock.monotonic_s() + after_s, first=first)
                 self._changed.notify_all()
 
     def take(self, within_s: float, *, slow: bool = False) -> K | None:
