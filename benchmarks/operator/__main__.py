@@ -58,7 +58,7 @@ def main() -> int:
         new_jobs=given.new_jobs,
         burst=2 * given.jobs if given.burst is None else given.burst,
         gap_s=0.2 if given.hurried else 1.0,
-        burst_limit_s=given.burst_limit_s,
+        many_limit_s=given.many_limit_s,
         hurried=given.hurried,
     )
     rows: list[Row] = []
@@ -101,7 +101,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=1000, help="nodes with 8 GPUs each [1000]")
     parser.add_argument("--jobs", type=int, default=5000, help="Jobs that are there from the beginning [5000]")
     parser.add_argument("--burst", type=int, help="Jobs created at once in the end [twice as many]")
-    parser.add_argument("--burst-limit-s", type=float, default=3600.0, help="wait so long for decisions about them [3600]")
+    parser.add_argument(
+        "--many-limit-s", type=float, default=3600.0, help="wait so long for decisions about thousands of Jobs [3600]"
+    )
     parser.add_argument("--new-jobs", type=int, default=60, help="Jobs that come one after the other [60]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the Jobs [1]")
     parser.add_argument("--stages", default=",".join(STAGES), help=f"comma-separated [{','.join(STAGES)}]")

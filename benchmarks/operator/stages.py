@@ -42,12 +42,12 @@ SAY_EVERY_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How long the parts take. hurried: short lease and guard; burst_limit_s: what is not decided by then counts as lost."""
+    """How long the parts take. hurried: short lease and guard; many_limit_s: so long for all Jobs of a stage."""
 
     new_jobs: int
     burst: int
     gap_s: float
-    burst_limit_s: float
+    many_limit_s: float
     hurried: bool = False
 
     @property
@@ -165,17 +165,14 @@ def start(bench: Bench) -> None:
             unit="s",
         )
     )
-    bench.wait_explained(names, "decided")
-    seen = [bench.sight.first_s[name] for name in names]
-    bench.add(
-        Row(
-            key="all_decided_s",
-            what="First start until every Job is held or released, and explained",
-            value=max(at_s for at_s, _ in seen) - first.began_s,
-            unit="s",
-            behind={"held": sum(how == HELD for _, how in seen), "released": sum(how != HELD for _, how in seen)},
-        )
-    )
+    with suppress(NotReady):
+        bench.wait_explained(names, "decided", bench.pace.many_limit_s)
+    seen = [bench.sight.first_s[name] for name in names if name in bench.sight.first_s]
+    held = sum(how == HELD for _, how in seen)
+    behind = {"held": held, "released": len(seen) - held, "undecided by then": len(names) - len(seen)}
+    took_s = max(at_s for at_s, _ in seen) - first.began_s
+    what = "First start until every Job is held or released, and explained"
+    bench.add(Row(key="all_decided_s", what=what, value=took_s, unit="s", behind=behind))
 
 
 def restart(bench: Bench) -> None:
@@ -286,7 +283,7 @@ def burst(bench: Bench) -> None:
     create_jobs(bench.cluster, specs)
     created_s = time.monotonic() - began_s
     with suppress(NotReady):
-        bench.wait_explained(flexible(specs), "decided", bench.pace.burst_limit_s)
+        bench.wait_explained(flexible(specs), "decided", bench.pace.many_limit_s)
     took_s = time.monotonic() - began_s
     jobs = jobs_of(bench.cluster)
     lost = undecided(jobs)
