@@ -130,16 +130,31 @@ def jobset_kind() -> Object:
 
 def hold_new_jobs(cluster: DevCluster) -> None:
     """Put the admission policies in force, which hold new jobs at their creation."""
+    for path, obj in admission_policies():
+        cluster.admin.apply(path, obj)
+    cluster.wait("policies in force", lambda: held_at_creation(cluster), 30.0)
+
+
+def hold_no_new_jobs(cluster: DevCluster) -> None:
+    """Take them away again, for whoever uses the cluster next."""
+    for path, _ in admission_policies():
+        cluster.admin.delete(path)
+    cluster.wait("policies gone", lambda: not held_at_creation(cluster), 30.0)
+
+
+def admission_policies() -> list[tuple[str, Object]]:
+    """Paths and objects."""
+    found = []
     for obj in yaml.safe_load_all((POLICIES / "hold-new-jobs.yaml").read_text("utf-8")):
         plural = "mutatingadmissionpolicybindings" if obj["kind"].endswith("Binding") else "mutatingadmissionpolicies"
-        cluster.admin.apply(f"/apis/admissionregistration.k8s.io/v1/{plural}/{obj['metadata']['name']}", obj)
+        found.append((f"/apis/admissionregistration.k8s.io/v1/{plural}/{obj['metadata']['name']}", obj))
+    return found
+
+
+def held_at_creation(cluster: DevCluster) -> bool:
+    """Whether a new Job of a class would be held."""
     probe = job("probe", suspend=False, labels={"heatdispatch.io/class": "deferrable"})
-
-    def in_force() -> bool:
-        made = cluster.admin.create(f"/apis/batch/v1/namespaces/{LAB}/jobs?dryRun=All", probe)
-        return bool(made["spec"]["suspend"])
-
-    cluster.wait("policies in force", in_force, 30.0)
+    return bool(cluster.admin.create(f"/apis/batch/v1/namespaces/{LAB}/jobs?dryRun=All", probe)["spec"]["suspend"])
 
 
 def price(world: Operated, *, dear: bool) -> str:

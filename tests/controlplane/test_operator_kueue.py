@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from queued_world import (
     check_of,
     complete,
     hold_new_jobs,
+    hold_no_new_jobs,
     loops_of,
     noted,
     price,
@@ -37,7 +39,7 @@ JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2"
 
 
 @pytest.fixture(scope="module")
-def world(governed: Operated) -> Operated:
+def world(governed: Operated) -> Iterator[Operated]:
     """Power is dear: flexible jobs of every kind have been created, and are held."""
     price(governed, dear=True)
     queued(governed, "ungated", "checked")
@@ -48,7 +50,8 @@ def world(governed: Operated) -> Operated:
     queued(governed, "gated", "checked")
     queued(governed, "steered", "loops")
     queued(governed, "bound", "loops", selector={PLUG: ALONE})
-    return governed
+    yield governed
+    hold_no_new_jobs(governed.cluster)
 
 
 def team_of_two(world: Operated, name: str) -> None:
@@ -217,6 +220,8 @@ def test_with_the_operator_gone_the_check_stays_active_and_all_can_be_let_go(wor
         return complete(world, "asleep") and complete(world, "silent")
 
     world.cluster.wait("all complete", all_complete, QUOTA_S)
+    # The next one takes its place, name and all.
+    world.replicas.clear()
     world.replica()
     world.cluster.wait("a cycle", lambda: " cycle " in world.replicas[-1].told(), QUOTA_S)
 

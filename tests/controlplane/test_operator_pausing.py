@@ -6,6 +6,7 @@ The price is the only lever (`queued_world.price`). The test plays the programs:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from queued_world import (
     check_of,
     complete,
     hold_new_jobs,
+    hold_no_new_jobs,
     loops_of,
     noted,
     price,
@@ -40,14 +42,15 @@ FOREVER = "24h"
 
 
 @pytest.fixture(scope="module")
-def world(governed: Operated) -> Operated:
+def world(governed: Operated) -> Iterator[Operated]:
     """Power is dear, and held at their creation are: an indexed Job, one with a queue, one that may never be stopped."""
     price(governed, dear=True)
     hold_new_jobs(governed.cluster)
     native(governed, "indexed", "swing", gpus=1, pods=INDEXES)
     native(governed, "steady", "deferrable", selector={PLUG: ALONE})
     queued(governed, "queued", "checked", "swing", runs=FOREVER)
-    return governed
+    yield governed
+    hold_no_new_jobs(governed.cluster)
 
 
 def native(world: Operated, name: str, class_name: str, **shape: Any) -> None:
