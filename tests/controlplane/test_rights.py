@@ -28,7 +28,7 @@ TOLD = ("events", "patch")
 REFUSED = (401, 403)
 MODEST: dict[str, Any] = {
     "flexibility": "deferrable",
-    "maxDelay": "3m",
+    "maxDelay": "10s",
     "maxSlowdown": 0.4,
     "waitingEurPerGpuHour": 0.002,
     "latenessEurPerGpuHour": 0.01,
@@ -160,19 +160,21 @@ def lived(governed: Operated) -> Operated:
     governed.submit("rights-held", gpus=1)
     governed.submit("rights-slow", "modest", gpus=1, runs="600s", selector={"heatdispatch.io/plug": ALONE})
     pod = cluster.wait("a pod", lambda: running_pods(cluster, LAB, "rights-slow"), TURN_S)[0]
+    cluster.wait("holds", lambda: governed.held("rights-held") and switched_off(governed, "rights-queued"), TURN_S)
     node = f"{HEAT}/nodepowers/{pod['spec']['nodeName']}"
     cluster.wait("a NodePower", lambda: cluster.admin.get(node), TURN_S)
     seen = {"uuid": "GPU-0", "podUid": pod["metadata"]["uid"], "minWatts": 200.0, "maxWatts": 700.0}
     cluster.admin.patch(f"{node}/status", {"status": {"gpus": [seen]}})
-    caps = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/heat-dispatch-caps"
+    # Power is dear for longer: what runs is capped, and what is held is told anew until when.
+    cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": dear_now(5)}}})
     cluster.wait("a cap", lambda: cluster.admin.get(node)["spec"].get("gpus"), TURN_S)
-    cluster.wait("a hold", lambda: switched_off(governed, "rights-queued"), TURN_S)
+    cluster.wait("an Event told anew", lambda: any((one.resource, one.verb) == TOLD for one in governed.written()), TURN_S)
+    caps = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/heat-dispatch-caps"
     first = cluster.wait("a beat", lambda: cluster.admin.get(caps)["spec"]["renewTime"], TURN_S)
     cluster.wait("another one", lambda: cluster.admin.get(caps)["spec"]["renewTime"] != first, TURN_S)
-    cluster.wait("a word of the standby", lambda: "this one only observes" in other.told(), TURN_S)
-    # Power is dear for longer: what is held is told anew until when.
-    cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": dear_now(5)}}})
-    cluster.wait("an Event told anew", lambda: any((one.resource, one.verb) == TOLD for one in governed.written()), TURN_S)
+    cluster.wait("its word", lambda: "this one only observes" in other.told(), TURN_S)
+    heard = "another installation is in this cluster"
+    cluster.wait("the leader's word", lambda: any(heard in one.told() for one in governed.replicas), TURN_S)
     return governed
 
 
