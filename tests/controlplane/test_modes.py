@@ -56,8 +56,8 @@ def started(world: Operated, mode: str) -> list[str]:
 
 
 def replanned(world: Operated) -> None:
-    """Another price of power, and the plan that follows from it."""
-    before, hours = world.plan()["planId"], 3 if world.plan()["mode"] == "Observe" else 2
+    """Another price of power than the three dear hours of before, and the plan that follows from it."""
+    before, hours = world.plan()["planId"], 4 if world.plan()["mode"] == "Observe" else 2
     world.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": dear_now(hours)}}})
     world.cluster.wait("the next plan", lambda: world.plan().get("planId") not in ("", before))
 

@@ -150,6 +150,13 @@ def test_in_advise_a_newcomer_is_told_once_what_dispatch_would_have_done() -> No
     assert look(came, one, NOW + timedelta(minutes=3)).advice == ""
 
 
+def test_a_job_of_the_very_second_of_the_plan_is_advised_on() -> None:
+    """Created at 10:00:00.9, half a second after the plan, it says 10:00:00."""
+    one = priced(desk(mode=Mode.ADVISE, free=()))
+    one.book.turn(Chapter(decided_utc=NOW + timedelta(seconds=0.4), plan_id="7f3a", intents={}))
+    assert look(view(job(created=NOW)), one, NOW + timedelta(seconds=1)).advice.startswith("Would be held until ")
+
+
 def test_in_advise_a_newcomer_that_runs_by_now_is_priced_as_if_it_waited() -> None:
     """Its own eight GPUs count as free, so what would hold it is not that they are taken."""
     runs = view(job(created=NOW + timedelta(minutes=1)), pod(started=NOW + timedelta(minutes=1)))

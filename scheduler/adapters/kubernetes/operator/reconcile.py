@@ -188,7 +188,8 @@ def _advice(view: JobView, desk: Desk, now_utc: datetime) -> str:
     Nobody holds it, so it may run by now: it is priced as if it waited, and its own GPUs were free.
     """
     chapter, state = desk.book.chapter, view.state
-    came = chapter is not None and state.job.submit_utc >= chapter.decided_utc
+    # The API server tells the creation in whole seconds: one of the second of the plan counts as later.
+    came = chapter is not None and state.job.submit_utc >= chapter.decided_utc.replace(microsecond=0)
     alone = desk.mode is not Mode.ADVISE or view.insulated or bool(view.owner_took) or desk.letting_go
     if alone or not came or not view.opted_in or desk.book.wish(view.job_id) is not None:
         return ""
