@@ -127,12 +127,14 @@ class Pricing:
 
     # --- columns
 
-    def columns(self, prices: Prices, per_job: int, below: FloatArray | None = None, only: BoolArray | None = None) -> Columns:
+    def columns(
+        self, prices: Prices, per_job: int | IntArray, below: FloatArray | None = None, only: BoolArray | None = None
+    ) -> Columns:
         """Runs worth having at these prices: per job the best of its `per_job` best start bins, on every pool that ties.
 
         Args:
             prices: prices per step.
-            per_job: start bins per job.
+            per_job: start bins per job, of all jobs alike or of each, shape (jobs,).
             below: only runs that cost less than this per job (what the job costs in the master), shape (jobs,).
             only: flags of the jobs that are asked, shape (jobs,); None: all.
         """
@@ -166,13 +168,13 @@ class Pricing:
         tie: FloatArray = 2e-4 * self.table.gpus[job] * self.table.work[job]
         return tie
 
-    def cheapest_pairs(self, prices: Prices, per_job: int, grid: int, *, thin: bool) -> IntArray:
+    def cheapest_pairs(self, prices: Prices, per_job: int | IntArray, grid: int, *, thin: bool) -> IntArray:
         """Cheapest pair of the `per_job` cheapest start bins of every job, among all starts or thinned ones."""
         priced = self.oracle.price(self.oracle.profiles(prices, grid), self._few if thin else None)
         pair = self._best_bins(priced, per_job)
         return self._few_at[pair] if thin else pair
 
-    def _best_bins(self, priced: Priced, per_job: int) -> IntArray:
+    def _best_bins(self, priced: Priced, per_job: int | IntArray) -> IntArray:
         """Cheapest pair of the `per_job` cheapest start bins of every job."""
         pairs = priced.pairs
         if len(pairs.job) == 0:
@@ -187,4 +189,4 @@ class Pricing:
         order = np.lexsort((least, pairs.job[pair]))
         job = pairs.job[pair][order]
         rank = np.arange(len(job)) - np.searchsorted(job, job)
-        return np.sort(pair[order][rank < per_job])
+        return np.sort(pair[order][rank < (per_job if isinstance(per_job, int) else per_job[job])])

@@ -195,7 +195,7 @@ class _Solve:
             steering = Steering(
                 rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.brake, stage=self.watch.stage
             )
-            master, solved, bound_prices = relax(pricing, frame, [self.incumbent, *pricing.recent], prices, steering)
+            master, solved, bound_prices = relax(pricing, frame, [self.incumbent], prices, steering)
         else:
             master = Master(frame, join([self.incumbent, pricing.columns(prices, ALL_BINS), *pricing.recent]))
             solved = master.solve()

@@ -15,6 +15,7 @@ from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
 from scheduler.core.planning.master import STRETCHES, Master, Solved, early, reduced_eur
 from scheduler.core.planning.pricing import Pricing
+from scheduler.core.planning.sizes import MOST_RUNS, cheapest_few, sizes
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
@@ -63,7 +64,8 @@ def with_fallbacks(pricing: Pricing, master: Master, solved: Solved, commit_slot
     stretch = np.searchsorted(np.array(STRETCHES), found.start, side="right")
     cheapest = _cheapest(found.job * (len(STRETCHES) + 1) + stretch, reduced, np.arange(found.count))
     kept = kept_eur(solved, early(found, commit_slots))
-    master.add(found.take(cheapest | (reduced < kept)))
+    most = MOST_RUNS[sizes(pricing.table)]
+    master.add(found.take(cheapest | ((reduced < kept) & cheapest_few(found, reduced, cheapest, most))))
     return master
 
 

@@ -13,17 +13,16 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
 from scheduler.core.planning.columns import Columns, join
-from scheduler.core.planning.master import Master, Skeleton, Solved, early
+from scheduler.core.planning.master import Master, Skeleton, Solved, early, priced_eur
 from scheduler.core.planning.pricing import Pricing
+from scheduler.core.planning.sizes import HOT_JOBS, MOST_RUNS, cheapest_few, sizes
 from scheduler.core.planning.wide_dive import NOW_FRACTION
-from scheduler.domain.time import BoolArray
+from scheduler.domain.time import BoolArray, IntArray
 
-# Start bins of a job in the first LP, and new ones in a round.
-FIRST_PER_JOB, PER_JOB = 3, 6
+# Start bins of a job in the first LP, and new ones in a round, by size of the job.
+FIRST_PER_JOB, PER_JOB = np.array([3, 3, 3, 2]), np.array([6, 6, 4, 3])
 # Reduced cost above which a later run leaves, as a share of what a job costs on average.
 DEAR_SHARE = 0.005
-# Up to this many jobs simplex goes on from the last basis faster than interior point starts anew.
-HOT_JOBS = 1000
 # Rounds end when one gains less than this share of the target gap; hot ones are cheap: so many times the budget's.
 HOT_GAIN, LEAST_GAIN = 0.07, 0.15
 HOT_ROUNDS = 2
@@ -40,14 +39,14 @@ class Steering:
 
 
 def relax(
-    pricing: Pricing, frame: Skeleton, first: list[Columns], prices: Prices, steering: Steering
+    pricing: Pricing, frame: Skeleton, known: list[Columns], prices: Prices, steering: Steering
 ) -> tuple[Master, Solved, Prices]:
     """Solve the master of many jobs.
 
     Args:
         pricing: where runs come from.
         frame: the master without runs.
-        first: runs to begin with, besides the best at the first prices.
+        known: runs of other plans, that are there from the beginning.
         prices: prices of the bundle.
         steering: budget and brake.
 
@@ -55,18 +54,18 @@ def relax(
         The master, its solution at a vertex, and prices for the bound: half-way between the last two solutions, where it is
         higher than at either.
     """
-    master = Master(frame, join([*first, pricing.columns(prices, FIRST_PER_JOB)]))
+    hot, size = pricing.table.count <= HOT_JOBS, sizes(pricing.table)
+    master = Master(frame, _first(pricing, known, prices, size))
     solved = master.solve(barrier=True)
     steering.stage("lp")
-    hot = pricing.table.count <= HOT_JOBS
     least_eur = (HOT_GAIN if hot else LEAST_GAIN) * steering.target_gap * max(1.0, abs(solved.objective_eur))
     for _ in range(steering.rounds * (HOT_ROUNDS if hot else 1)):
         assert solved.prices is not None
         if steering.brake():
             break
         prices = solved.prices
-        new = pricing.columns(solved.prices, PER_JOB, solved.job_eur)
-        master = master.part(useful(master, solved, pricing.problem.commit_slots))
+        new = pricing.columns(solved.prices, PER_JOB[size], solved.job_eur)
+        master = master.part(useful(master, solved, pricing.problem.commit_slots, MOST_RUNS[size]))
         added = master.add(new)
         before = solved.objective_eur
         solved = master.solve(grown=True, barrier=bool(added) and not hot)
@@ -85,10 +84,19 @@ def _half_way(one: Prices, other: Prices) -> Prices:
     )
 
 
-def useful(master: Master, solved: Solved, commit_slots: int) -> BoolArray:
-    """Flags of the runs that are in the basis, not dear, or of the commit window."""
+def _first(pricing: Pricing, known: list[Columns], prices: Prices, size: IntArray) -> Columns:
+    """Runs to begin with: those known, and the cheapest few of every job of the bundle's answers and the best at its prices."""
+    columns = join([*known, *pricing.recent, pricing.columns(prices, FIRST_PER_JOB[size])])
+    cost = priced_eur(columns, prices, pricing.frame.hours)
+    sure = np.isin(columns.key, np.concatenate([np.zeros(0, dtype=np.int64), *(one.key for one in known)]))
+    return columns.take(cheapest_few(columns, cost, sure, MOST_RUNS[size]))
+
+
+def useful(master: Master, solved: Solved, commit_slots: int, most: IntArray) -> BoolArray:
+    """Flags of the runs in the basis, and of those that are not dear, or of the commit window, the cheapest few of a job."""
     size = max(1.0, abs(solved.objective_eur))
     now = early(master.columns, commit_slots)
+    reduced = master.reduced_eur(solved)
     dear_eur = np.where(now, NOW_FRACTION * size, DEAR_SHARE * size / max(1, len(solved.job_eur)))
-    found: BoolArray = (master.reduced_eur(solved) < dear_eur) | (solved.weight > 0.0) | master.basic()
-    return found
+    used = (solved.weight > 0.0) | master.basic()
+    return used | ((reduced < dear_eur) & cheapest_few(master.columns, reduced, used, most))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scheduler.core.planning import sizes as size_of_jobs
 from scheduler.core.planning.bundle import maximise
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.master import Master, early, skeleton
 from scheduler.core.planning.pricing import Pricing
 from scheduler.core.planning.shortlist import Shortlist
+from scheduler.core.planning.sizes import cheapest_few, sizes
 from scheduler.core.planning.wide_relax import Steering, relax, useful
 from scheduler.domain.time import FloatArray
 
@@ -70,7 +72,7 @@ def test_runs_of_the_commit_window_stay_and_so_does_the_basis(pricing: Pricing, 
     frame = skeleton(pricing.problem, pricing.frame, pricing.table, pricing.envelope)
     master = Master(frame, pricing.columns(pricing.prices(flat), ALL_BINS))
     solved = master.solve()
-    keep = useful(master, solved, pricing.problem.commit_slots)
+    keep = useful(master, solved, pricing.problem.commit_slots, np.full(JOBS, master.columns.count))
     now = early(master.columns, pricing.problem.commit_slots)
     # Of a window run 0.01 % of the objective is allowed, of a later one half a per cent of the mean cost of a job.
     reduced, size = master.reduced_eur(solved), abs(solved.objective_eur)
@@ -78,3 +80,29 @@ def test_runs_of_the_commit_window_stay_and_so_does_the_basis(pricing: Pricing, 
     assert not keep[~now & (reduced > 0.005 * size / JOBS) & (solved.weight == 0.0) & ~master.basic()].any()
     assert keep[master.basic()].all()
     assert master.part(keep).solve().objective_eur == pytest.approx(solved.objective_eur, rel=1e-9)
+
+
+def test_of_a_small_job_only_the_cheapest_few_runs_stay_and_those_in_the_basis(pricing: Pricing, flat: FloatArray) -> None:
+    columns = pricing.columns(pricing.prices(flat), ALL_BINS)
+    cost = np.random.default_rng(SEED).normal(size=columns.count)
+    sure = np.zeros(columns.count, dtype=np.bool_)
+    sure[np.argmax(np.where(columns.job == 0, cost, -np.inf))] = True
+    most = np.full(JOBS, 3)
+    kept = cheapest_few(columns, cost, sure, most)
+    assert kept[sure].all()
+    for job in range(JOBS):
+        mine = np.nonzero(columns.job == job)[0]
+        assert kept[mine].sum() == min(3, len(mine))
+        left = kept[mine] & ~sure[mine]
+        assert cost[mine][left].max(initial=-np.inf) <= cost[mine][~kept[mine]].min(initial=np.inf)
+
+
+def test_the_largest_jobs_do_the_first_shares_of_the_work(pricing: Pricing, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sizes(pricing.table).any()
+    monkeypatch.setattr(size_of_jobs, "HOT_JOBS", JOBS - 1)
+    found, work = sizes(pricing.table), pricing.table.gpus * pricing.table.work
+    assert set(found) <= {0, 1, 2, 3}
+    for size, share in enumerate(size_of_jobs.WORK_SHARES):
+        larger = found <= size
+        assert work[larger].sum() >= share * work.sum() > work[larger].sum() - work[larger].min()
+        assert work[larger].min() >= work[~larger].max(initial=0.0)
