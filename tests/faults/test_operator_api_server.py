@@ -85,7 +85,7 @@ def test_a_decision_that_was_being_made_when_the_api_server_died_is_never_carrie
     assert pods_of(hurt.cluster, LAB, "waits") == []
     assert hurt.releases("waits") == []
     assert len(hurt.releases("ends-meanwhile")) == 1
-    # What is read (for up to four reasons), the lease, its end, the decision, and what was being written: not one for each kind.
+    # What is read (for up to four reasons), the lease, its end, the decision, what was being written: not one for each kind.
     assert len(hurt.complaints(mark)) <= 12, "\n".join(hurt.complaints(mark))
     hurt.cluster.admin.delete(f"{hurt.world.jobs}/ends-meanwhile")
 
