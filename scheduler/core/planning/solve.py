@@ -26,7 +26,7 @@ from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
 from scheduler.core.planning.shortlist import Shortlist
-from scheduler.core.planning.warm import shifted_prices
+from scheduler.core.planning.warm import last_runs, shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.core.planning.wide_relax import Steering, relax
 from scheduler.domain.plan import Plan, SolveReport
@@ -150,7 +150,7 @@ class _Solve:
     def run(self, last: Plan | None) -> Plan:
         """All stages."""
         prices = self._first_prices(last)
-        master, relaxed = self._relax(prices)
+        master, relaxed = self._relax(prices, last)
         mix, pumps, prices = self._decide(master, relaxed)
         return self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
 
@@ -184,7 +184,7 @@ class _Solve:
 
     # --- relaxation
 
-    def _relax(self, prices: Prices) -> tuple[Master, Solved]:
+    def _relax(self, prices: Prices, last: Plan | None) -> tuple[Master, Solved]:
         """Master LP with columns of good prices; more columns and a better bound until they meet."""
         pricing = self.pricing
         frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
@@ -195,7 +195,8 @@ class _Solve:
             steering = Steering(
                 rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.brake, stage=self.watch.stage
             )
-            master, solved, bound_prices = relax(pricing, frame, [self.incumbent], prices, steering)
+            known = [self.incumbent] + ([] if last is None else [last_runs(last, self.problem, pricing, prices)])
+            master, solved, bound_prices = relax(pricing, frame, known, prices, steering)
         else:
             master = Master(frame, join([self.incumbent, pricing.columns(prices, ALL_BINS), *pricing.recent]))
             solved = master.solve()

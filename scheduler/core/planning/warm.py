@@ -1,14 +1,15 @@
-"""A warm start: the prices of the last plan on the steps of the present one."""
+"""A warm start: prices and runs of the last plan on the steps of the present one."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
-from scheduler.core.planning.pricing import Pricing
+from scheduler.core.planning.columns import Columns, Picks, write_columns
+from scheduler.core.planning.pricing import FINE, Pricing
 from scheduler.domain.plan import Plan
 from scheduler.domain.problem import PlanProblem
-from scheduler.domain.time import FloatArray
+from scheduler.domain.time import FloatArray, IntArray
 
 
 def shifted_prices(last: Plan, problem: PlanProblem, pricing: Pricing) -> Prices | None:
@@ -33,3 +34,34 @@ def _paid_eur_per_kwh(last: Plan, now: FloatArray, elapsed: int) -> FloatArray:
         found: FloatArray = last.basis[0]
         return found
     return np.concatenate([np.repeat(now[:1], elapsed), now])[: len(now)]
+
+
+def last_runs(last: Plan, problem: PlanProblem, pricing: Pricing, prices: Prices) -> Columns:
+    """Where the last plan had the jobs that are still here: the same starts on the same pools, capped as prices are now."""
+    pair, pool = _places(last, problem, pricing)
+    oracle = pricing.oracle
+    pairs, profiles = oracle.pairs, oracle.profiles(prices, FINE)
+    multiplier = np.zeros(len(pair), dtype=np.int64)
+    for one in range(oracle.lanes.pools):
+        here = pair[pool == one]
+        multiplier[pool == one] = oracle.price_on(profiles, (pairs.job[here], pairs.start[here], pairs.work[here]), one)[1]
+    return write_columns(oracle, profiles, Picks(pair=pair, pool=pool, multiplier=multiplier))
+
+
+def _places(last: Plan, problem: PlanProblem, pricing: Pricing) -> tuple[IntArray, IntArray]:
+    """Pair and pool of every run of the last plan that is still open; a start that is over or not offered moves to the next."""
+    pairs, eligible = pricing.oracle.pairs, pricing.table.eligible
+    elapsed = last.grid.slot_of(problem.grid.start_utc)
+    index = {job.job_id: number for number, job in enumerate(problem.jobs)}
+    found = set()
+    for planned in last.jobs:
+        job = index.get(planned.job_id)
+        if job is None:
+            continue
+        for option in planned.options:
+            starts = pairs.start[pairs.first[job] : pairs.first[job + 1]]
+            at = int(np.searchsorted(starts, option.start_slot - elapsed))
+            if at < len(starts) and option.pool < len(problem.pools) and eligible[job, option.pool]:
+                found.add((int(pairs.first[job]) + at, option.pool))
+    places = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    return places[:, 0], places[:, 1]

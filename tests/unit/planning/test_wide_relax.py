@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from scheduler.core.planning import sizes as size_of_jobs
 from scheduler.core.planning.bundle import maximise
-from scheduler.core.planning.instances import instance
+from scheduler.core.planning.instances import instance, perturbed
 from scheduler.core.planning.master import Master, early, skeleton
 from scheduler.core.planning.pricing import Pricing
 from scheduler.core.planning.shortlist import Shortlist
 from scheduler.core.planning.sizes import cheapest_few, sizes
+from scheduler.core.planning.solve import solve
+from scheduler.core.planning.warm import last_runs
 from scheduler.core.planning.wide_relax import Steering, relax, useful
+from scheduler.domain.settings import SolveBudget
 from scheduler.domain.time import FloatArray
 
 JOBS, SEED = 60, 3
@@ -106,3 +111,20 @@ def test_the_largest_jobs_do_the_first_shares_of_the_work(pricing: Pricing, monk
         larger = found <= size
         assert work[larger].sum() >= share * work.sum() > work[larger].sum() - work[larger].min()
         assert work[larger].min() >= work[~larger].max(initial=0.0)
+
+
+def test_runs_of_the_last_plan_begin_where_it_had_them(pricing: Pricing, flat: FloatArray) -> None:
+    last = solve(pricing.problem, SolveBudget(bundle_steps=20, master_rounds=1, dive_batches=20, mip_nodes=0))
+    later = Pricing(perturbed(pricing.problem, SEED))
+    columns = last_runs(last, later.problem, later, later.prices(np.zeros_like(flat)))
+    index = {job.job_id: number for number, job in enumerate(later.problem.jobs)}
+    wanted = {
+        (index[planned.job_id], option.start_slot, option.pool)
+        for planned in last.jobs
+        if planned.job_id in index
+        for option in planned.options
+    }
+    found = set(zip(columns.job.tolist(), columns.start.tolist(), columns.pool.tolist(), strict=True))
+    assert len(wanted) > JOBS // 2
+    assert found == wanted
+    assert last_runs(replace(last, jobs=()), later.problem, later, later.prices(np.zeros_like(flat))).count == 0
