@@ -6,16 +6,16 @@ the plant follows the plan, and the world says what it cost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from scheduler.core.planning.bound.build import UNKNOWN_DRAW_FRACTION, bound_problem
-from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plan
+from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plans
 from scheduler.core.planning.bound.master import Prices
 from scheduler.core.planning.bound.plant_path import PlantPath, mean_draw_kw, plant_path
-from scheduler.core.planning.bound.problem import BoundResult
+from scheduler.core.planning.bound.problem import BoundProblem, BoundResult
 from scheduler.core.planning.bound.whole_runs import WholeRun
 from scheduler.core.thermal.host import power_points
 from scheduler.domain.decision import PlantSetpoint
@@ -54,9 +54,12 @@ class Foretold:
             return
         self._ordered = True
         for run, truth in self.runs.values():
-            if not world.cluster.jobs[truth.job.job_id].insulated:
-                for at_s, command in commands(self.site, run, truth):
-                    world.cluster.order(at_s, command)
+            job = world.cluster.jobs[truth.job.job_id]
+            if job.insulated:
+                continue
+            for at_s, command in commands(self.site, run, truth):
+                # Hours are rounded: a command a nanosecond before its job's submission would be lost.
+                world.cluster.order(max(at_s, job.submit_s), command)
 
     def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
         """What the plan has for the slot that begins now; nothing after its end."""
@@ -132,6 +135,13 @@ def plan_of(site: Site, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) ->
     )
 
 
+def best_path(by_slot: BoundProblem, plans: Sequence[ForesightPlan]) -> tuple[ForesightPlan, PlantPath] | None:
+    """The plan that costs least slot by slot, and its plant; None when there is none."""
+    found = [(plan, plant_path(by_slot, mean_draw_kw(by_slot, plan.runs))) for plan in plans]
+    known = [(plan, path) for plan, path in found if path is not None]
+    return min(known, key=lambda one: sum(run.own_eur for run in one[0].runs) + one[1].cost_eur, default=None)
+
+
 def foretold(
     scenario: Scenario, truth: Truth, end_utc: datetime, bound: BoundResult, clockwork: Clockwork
 ) -> tuple[World, Foretold] | None:
@@ -149,12 +159,10 @@ def foretold(
         bound_problem(scenario.site, scenario.jobs, truth, end_utc, promised_until_utc=until_utc, by_slot=fine)
         for fine in (False, True)
     )
-    plan = foresight_plan(hourly, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh))
-    if plan is None:
+    found = best_path(by_slot, foresight_plans(hourly, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh)))
+    if found is None:
         return None
-    path = plant_path(by_slot, mean_draw_kw(by_slot, plan.runs))
-    if path is None:
-        return None
+    plan, path = found
     grid = TimeGrid(start_utc=scenario.start_utc, slot_s=clockwork.slot_s, slots=by_slot.rows)
     steering = Foretold(scenario, plan, path, grid)
     queue = Queue(steering, Discipline.FIRST_FIT)

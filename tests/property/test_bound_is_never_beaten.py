@@ -42,9 +42,17 @@ def test_no_schedule_costs_less_than_the_bound(seed: int) -> None:
     problem = window(seed)
     best = brute_optimum_eur(problem)
     rough = foresight_bound(problem, BoundBudget(rounds=2, plant_nodes=0)).cost_eur
-    fine = foresight_bound(problem, BoundBudget(rounds=30, plant_nodes=500)).cost_eur
+    fine = foresight_bound(problem, BoundBudget(rounds=20, plant_nodes=500)).cost_eur
     assert rough <= fine + 1e-9
     assert fine <= best + 1e-7
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_states_whole_together_with_the_jobs_never_lower_the_bound(seed: int) -> None:
+    """The first line is that of the best prices, and every further one only excludes operations."""
+    problem = window(seed)
+    apart, joint = (foresight_bound(problem, BoundBudget(rounds=8, joint_rounds=rounds)).cost_eur for rounds in (0, 12))
+    assert apart <= joint + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(4))

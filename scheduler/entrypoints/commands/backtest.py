@@ -41,6 +41,8 @@ from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, csv_text, 
 
 LONG_DAYS = 31
 FAR_HORIZON_H, NEAR_HORIZON_H = 96, 48
+# One branch and bound over pump states and schedules together for so many rounds of prices: each takes as long as five of them.
+JOINT_EVERY = 5
 # A percent of a plan's cost is far below what forecasts leave open (docs/backtest.md); hours of computing are not.
 WEEK_BUDGET = SolveBudget(master_rounds=2, mip_nodes=0, target_gap=0.01)
 LONG_BUDGET = SolveBudget(bundle_steps=60, master_rounds=1, mip_nodes=0, dive_batches=30, target_gap=0.02)
@@ -97,7 +99,7 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
         decomposition=knowledge,
         workers=workers,
         bound=bound_rounds > 0,
-        bound_budget=BoundBudget(rounds=max(1, bound_rounds)),
+        bound_budget=BoundBudget(rounds=max(1, bound_rounds), joint_rounds=bound_rounds // JOINT_EVERY),
         clock_s=time.perf_counter,
     )
     report = replay(given, options)

@@ -74,9 +74,26 @@ def test_whole_pump_states_never_lower_the_bound() -> None:
     jobs = (tiny_job("a"), tiny_job("b", submit_h=0.4, work_h=1.0))
     window = tiny_window(PRICE, jobs, heat_eur_per_kwh=0.15, start_eur=0.8)
     relaxed = foresight_bound(window, BoundBudget(rounds=20, plant_nodes=0))
-    whole = foresight_bound(window, BoundBudget(rounds=20, plant_nodes=500))
-    assert whole.cost_eur >= relaxed.cost_eur
-    assert whole.cost_eur <= brute_optimum_eur(window) + 1e-9
+    whole = foresight_bound(window, BoundBudget(rounds=20, plant_nodes=500, joint_rounds=0))
+    joint = foresight_bound(window, BoundBudget(rounds=20, plant_nodes=500))
+    assert joint.cost_eur >= whole.cost_eur >= relaxed.cost_eur
+    assert joint.cost_eur <= brute_optimum_eur(window) + 1e-9
+
+
+def test_states_that_are_whole_together_with_the_jobs_close_the_gap() -> None:
+    """A start for 1.50 EUR, heat at 0.20 EUR/kWh; the job in hours 1 and 2 as before, 1.61 EUR without the pump.
+
+    A pump that is on by s recovers 0.5 s + 3.6 kW and delivers at most 8 s kW: 1.25 (0.5 s + 3.6) = 8 s at s = 0.6102, so
+    4.8814 kW in both hours for 0.6102 starts: 1.61 - 2 x 4.8814 x (0.2 - 0.1 / 5) + 0.6102 x 1.5 = 0.768 EUR. One that is on
+    delivers 5.125 kW for a whole start: 1.61 - 2 x 5.125 x 0.18 + 1.5 = 1.265 EUR, which no schedule can beat.
+    """
+    window = tiny_window(PRICE, (tiny_job(),), heat_eur_per_kwh=0.2, start_eur=1.5)
+    relaxed, joint = (foresight_bound(window, one) for one in (replace(EXACT, plant_nodes=0), EXACT))
+    assert relaxed.cost_eur == pytest.approx(0.768, abs=1e-3)
+    assert joint.cost_eur == pytest.approx(1.265, abs=1e-3)
+    assert brute_optimum_eur(window) == pytest.approx(1.265, abs=1e-6)
+    assert "jointly" in joint.method
+    assert "jointly" not in foresight_bound(window, replace(EXACT, joint_rounds=0)).method
 
 
 def test_more_rounds_never_lower_the_bound() -> None:

@@ -9,11 +9,11 @@ import pytest
 from bound_world import brute_optimum_eur, tiny_job, tiny_window
 
 from scheduler.core.planning.bound.foresight import foresight_bound
-from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plan
+from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plans
 from scheduler.core.planning.bound.master import Prices, first_prices
 from scheduler.core.planning.bound.oracle import Oracle
 from scheduler.core.planning.bound.plant_path import mean_draw_kw, plant_path
-from scheduler.core.planning.bound.problem import BoundJob, BoundProblem, RunPoint
+from scheduler.core.planning.bound.problem import BoundBudget, BoundJob, BoundProblem, RunPoint
 from scheduler.core.planning.bound.whole_runs import WholeRun, whole_runs
 
 PRICE = np.array([0.3, 0.1, 0.1, 0.3])
@@ -29,11 +29,11 @@ def runs_at(problem: BoundProblem, prices: Prices) -> list[WholeRun]:
 
 
 def planned(problem: BoundProblem) -> ForesightPlan:
-    """The plan from the bound's prices."""
-    bound = foresight_bound(problem)
-    found = foresight_plan(problem, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh))
-    assert found is not None
-    return found
+    """The cheapest plan from the bound's prices."""
+    bound = foresight_bound(problem, BoundBudget(joint_rounds=0))
+    found = foresight_plans(problem, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh))
+    assert len(found) == 2
+    return min(found, key=lambda plan: plan.cost_eur)
 
 
 def stops(run: WholeRun) -> int:

@@ -11,7 +11,8 @@ a row only on heat that lasts through it, that of idle GPUs and of runs that fil
 
     min load rated on_k <= heat per recovered ( base on_k + sum_z kappa_z sum_r least_kw_rk x_r )
 
-or it would stop and start again wherever a job ends in the middle of an hour that lies at the least load.
+or it would stop and start again wherever a job ends in the middle of an hour that lies at the least load. Where demand is small
+these rows cost more than such starts, so a plan without them is made too: what each costs slot by slot says `plant_path`.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class RunBook:
         return Prices(gpu=gpu, draw=-dual[choice.draw_rows]), reduced
 
 
-def foresight_plan(problem: BoundProblem, prices: Prices, budget: PlanBudget | None = None) -> ForesightPlan | None:
-    """The best plan found with everything known; None when no choice of runs was found.
+def foresight_plans(problem: BoundProblem, prices: Prices, budget: PlanBudget | None = None) -> tuple[ForesightPlan, ...]:
+    """The best plans found with everything known, with steady heat and without; none when no choice of runs was found.
 
     Args:
         problem: the window, see `bound_problem`.
@@ -121,28 +122,28 @@ def foresight_plan(problem: BoundProblem, prices: Prices, budget: PlanBudget | N
         prices, reduced = found
     runs = book.runs
     if reduced is None or len(reduced) != len(runs):
-        return None
-    return _chosen(problem, runs, reduced, limits)
+        return ()
+    open_ = [run for run, cost in zip(runs, reduced, strict=True) if cost <= OPEN_FRACTION * _cost_scale_eur(problem)]
+    found_plans = (_chosen(problem, open_, limits, steady=steady) for steady in (True, False))
+    return tuple(plan for plan in found_plans if plan is not None)
 
 
-def _chosen(problem: BoundProblem, runs: list[WholeRun], reduced: FloatArray, limits: PlanBudget) -> ForesightPlan | None:
-    """Branch and bound over runs and pump states; runs that the relaxation finds far too dear stay out."""
-    scale_eur = _cost_scale_eur(problem)
-    open_ = [run for run, cost in zip(runs, reduced, strict=True) if cost <= OPEN_FRACTION * scale_eur]
-    choice = _choice(problem, open_)
+def _chosen(problem: BoundProblem, runs: list[WholeRun], limits: PlanBudget, *, steady: bool) -> ForesightPlan | None:
+    """Branch and bound over runs and pump states."""
+    choice = _choice(problem, runs, steady=steady)
     whole = np.zeros(choice.program.columns, dtype=bool)
     whole[choice.run] = True
     whole[choice.plant.pump] = True
     solver = choice.program.build(whole)
     solver.setOptionValue("mip_max_nodes", limits.nodes)
     solver.setOptionValue("mip_rel_gap", 0.0)
-    solver.setOptionValue("mip_abs_gap", limits.gap_fraction * scale_eur)
+    solver.setOptionValue("mip_abs_gap", limits.gap_fraction * _cost_scale_eur(problem))
     solver.run()
     value = float(solver.getInfo().objective_function_value)
     found = np.asarray(solver.getSolution().col_value)
     if not np.isfinite(value) or value >= highspy.kHighsInf or not len(found):
         return None
-    taken = [run for run, column in zip(open_, choice.run, strict=True) if found[column] > 0.5]
+    taken = [run for run, column in zip(runs, choice.run, strict=True) if found[column] > 0.5]
     return ForesightPlan(
         runs=tuple(sorted(taken, key=lambda run: run.job)),
         cost_eur=value + choice.plant.fixed_eur,
@@ -156,7 +157,7 @@ def _cost_scale_eur(problem: BoundProblem) -> float:
     return float(np.sum(np.abs(problem.price_eur_per_kwh) * problem.row_h)) * idle_kw
 
 
-def _choice(problem: BoundProblem, runs: list[WholeRun]) -> _Choice:
+def _choice(problem: BoundProblem, runs: list[WholeRun], *, steady: bool = True) -> _Choice:
     """The program that chooses among runs; every variable relaxed."""
     program = LinearProgram()
     plant = add_plant(program, problem)
@@ -175,7 +176,8 @@ def _choice(problem: BoundProblem, runs: list[WholeRun]) -> _Choice:
         here = np.full(len(held), column)
         program.put(gpu_rows[run.pool, held], here, float(run.gpus))
         program.put(draw_rows[run.pool, held], here, run.draw_kwh)
-    _steady(program, problem, plant, runs, columns)
+    if steady:
+        _steady(program, problem, plant, runs, columns)
     if runs:
         program.put(job_rows[[run.job for run in runs]], columns, 1.0)
     return _Choice(program=program, plant=plant, missing=missing, run=columns, gpu_rows=gpu_rows, draw_rows=draw_rows)

@@ -25,6 +25,9 @@ from scheduler.domain.time import FloatArray, IntArray
 # the optimum still buys some.
 FIRST_SLACK_EUR_PER_GPU_H = 2.0
 SLACK_GROWTH = 5.0
+MISSING_DRAW_EUR_PER_KWH = 2.0
+# Sum of missing GPU-hours (and kWh) below which there are none.
+MISSING_SUM = 1e-4
 UNKNOWN_JOB_EUR_PER_GPU_H = 10.0
 # Relative gap at which branching on the pump's states stops; its proven side counts.
 EXACT_GAP = 1e-6
@@ -81,6 +84,14 @@ class PlantAtPrices:
             return -np.inf
         return float(self._relaxed.getInfo().objective_function_value) + self._columns.fixed_eur
 
+    def held(self, prices: Prices, states: FloatArray) -> float:
+        """As `relaxed`, with the pump's states held."""
+        index = self._columns.pump.astype(np.int32)
+        self._relaxed.changeColsBounds(len(index), index, states, states)
+        value = self.relaxed(prices)
+        self._relaxed.changeColsBounds(len(index), index, *self._columns.free_states)
+        return value
+
     def exact(self, prices: Prices) -> tuple[float, FloatArray | None]:
         """Proven bound of the plant's side with whole pump states, and the best states found (None: none found)."""
         if self._exact is None:
@@ -126,6 +137,7 @@ class Master:
         self._solver.setOptionValue("solver", "ipm")
         self._solver.setOptionValue("run_crossover", "off")
         self._seen: set[tuple[int, bytes]] = set()
+        self._draw_slack: IntArray = np.zeros(0, dtype=np.int64)
 
     @property
     def schedules(self) -> int:
@@ -160,6 +172,25 @@ class Master:
         index = self._plant.pump.astype(np.int32)
         self._solver.changeColsBounds(len(index), index, states, states)
 
+    def free_pumps(self) -> None:
+        """Let the pump's states go."""
+        index = self._plant.pump.astype(np.int32)
+        self._solver.changeColsBounds(len(index), index, *self._plant.free_states)
+
+    def open_draw(self) -> None:
+        """Let draw be bought and sold at a high price: states that no known schedules can heat then have prices too."""
+        rows: IntArray = self._draw_rows.ravel().astype(np.int32)
+        first, count = self._solver.getNumCol(), 2 * len(rows)
+        price, none, all_ = np.full(count, MISSING_DRAW_EUR_PER_KWH), np.zeros(count), np.full(count, highspy.kHighsInf)
+        begin, sign = np.arange(count, dtype=np.int32), np.repeat([1.0, -1.0], len(rows))
+        self._solver.addCols(count, price, none, all_, count, begin, np.tile(rows, 2), sign)
+        self._draw_slack = np.arange(first, first + count)
+
+    def short_of_draw(self) -> bool:
+        """True when the last optimum bought or sold draw, or GPUs, that are not there."""
+        value = np.asarray(self._solver.getSolution().col_value)
+        return float(value[self._draw_slack].sum() + value[self._slack].sum()) > MISSING_SUM
+
     def solve(self) -> tuple[float, Prices] | None:
         """Cost of the best mixture of known schedules in EUR, and the prices that support it; None when the solver fails."""
         if not solved(self._solver):
@@ -171,7 +202,7 @@ class Master:
     def buys_gpus(self) -> bool:
         """True when the last optimum used GPUs that are not there; they are made dearer for the next one."""
         bought = np.asarray(self._solver.getSolution().col_value)[self._slack]
-        if float(bought.sum()) < 1e-4:
+        if float(bought.sum()) < MISSING_SUM:
             return False
         self._slack_price *= SLACK_GROWTH
         index: IntArray = self._slack.astype(np.int32)

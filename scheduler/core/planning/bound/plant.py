@@ -63,6 +63,12 @@ class PlantColumns:
     sold: tuple[IntArray, ...]
     fixed_eur: float
 
+    @property
+    def free_states(self) -> tuple[FloatArray, FloatArray]:
+        """Least and most of `pump` where nothing holds it: on or off, and any number of starts."""
+        most = [part for plug in self.plugs for part in (np.ones(len(plug.pump) // 2), np.full(len(plug.pump) // 2, INF))]
+        return np.zeros(len(self.pump)), np.concatenate([np.zeros(0), *most])
+
 
 def add_plant(lp: LinearProgram, problem: BoundProblem) -> PlantColumns:
     """Add all plugs, customers and pools; the constant part of the electricity bill is returned as `fixed_eur`."""

@@ -135,12 +135,16 @@ class BoundBudget:
     """Iterations, not seconds, end the search, so that the bound is reproducible.
 
     stop_fraction: stop when the relaxation's own optimum is at most this far above the bound. plant_nodes: branch and bound
-    nodes for whole pump states at the best prices, 0 for none. A window longer than whole_h is priced in pieces of piece_h.
+    nodes for whole pump states at the best prices, 0 for none. joint_rounds: branch and bounds in which pump states are whole
+    together with mixtures of schedules (`joint`), of joint_nodes each, 0 for none. A window longer than whole_h is priced in
+    pieces of piece_h.
     """
 
     rounds: int = 60
     stop_fraction: float = 0.0005
     plant_nodes: int = 2000
+    joint_rounds: int = 12
+    joint_nodes: int = 200
     whole_h: float = 800.0
     piece_h: float = 336.0
 
