@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 4
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
 # Another row of the version matrix: `make controlplane K8S=1.37`, `make unit K8S=1.37`.

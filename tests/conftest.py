@@ -14,23 +14,24 @@ from xdist.scheduler import LoadScopeScheduling
 from scheduler.adapters.devcluster.build import NotBuilt, Toolbox, find
 
 _NUMBERS = count()
-# What runs on a control plane: two folders, and the tests of faults that begin so.
+# What shares a control plane, each set in one worker: a folder, the tests of faults that begin so, and real nodes, of which a
+# machine bears one at a time. They wait more than they work, so there are more workers than processors.
 TOGETHER = (
-    "tests/controlplane/",
-    "tests/realnode/",
-    *(f"tests/faults/test_{of}_" for of in ("operator", "ownership", "leadership")),
+    ("tests/controlplane/",),
+    tuple(f"tests/faults/test_{of}_" for of in ("operator", "ownership", "leadership")),
+    ("tests/realnode/",),
 )
 REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand tests to workers one by one, but those on a control plane all to one worker, so that they share one cluster.
+    """Hand tests to workers one by one, but those that share a control plane to one worker, the largest set first.
 
     `--dist loadgroup` is meant for that, but the ids that it changes are kept elsewhere since pytest 9.2: it has no effect.
     """
     scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = lambda nodeid: TOGETHER[0] if nodeid.startswith(TOGETHER) else nodeid
+    scheduler._split_scope = lambda nodeid: next((each[0] for each in TOGETHER if nodeid.startswith(each)), nodeid)
     return scheduler
 
 

@@ -1,6 +1,6 @@
 """A real control plane for the tests of this folder: one for all that only use it, one of its own for each that hurts it.
 
-All of these tests run in one worker with those of `tests/faults` that need a control plane too (`tests/conftest.py`).
+All of these tests run in one worker (`tests/conftest.py`).
 """
 
 from __future__ import annotations
