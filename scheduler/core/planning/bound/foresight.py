@@ -132,13 +132,13 @@ def bound_for(
 def _note(search: _Search, prices: Prices, answer: Answer, plant_eur: float) -> None:
     """Keep the prices if their bound is the best so far."""
     jobs_eur = float(answer.value_eur.sum())
-    safety = SOLVER_SAFETY_FRACTION * (float(np.abs(answer.value_eur).sum()) + abs(plant_eur))
-    bound = jobs_eur + plant_eur - safety
+    money_eur = float(np.abs(answer.value_eur).sum()) + abs(plant_eur)
+    bound = jobs_eur + plant_eur - SOLVER_SAFETY_FRACTION * money_eur
     if bound > search.bound_eur:
+        search.money_eur = money_eur
         search.bound_eur, search.prices, search.jobs_eur, search.plant_eur = bound, prices, jobs_eur, plant_eur
     search.history.append(search.bound_eur)
     search.lines.append(Line(jobs_eur=jobs_eur, prices=prices))
-    search.money_eur = max(search.money_eur, float(np.abs(answer.value_eur).sum()) + abs(plant_eur))
 
 
 def _make_pumps_whole(search: _Search, plant: PlantAtPrices) -> None:

@@ -91,9 +91,9 @@ class RunBook:
             for run in whole_runs(priced, work_price):
                 self._known.setdefault((run.job, run.key), run)
 
-    def relaxed(self) -> tuple[Prices, FloatArray] | None:
+    def relaxed(self, *, steady: bool) -> tuple[Prices, FloatArray] | None:
         """Prices of the best mixture of known runs, and the reduced cost of each; None when the solver fails."""
-        choice = _choice(self.problem, self.runs)
+        choice = _choice(self.problem, self.runs, steady=steady)
         solver = choice.program.build()
         if not solved(solver):
             return None
@@ -114,9 +114,10 @@ def foresight_plans(problem: BoundProblem, prices: Prices, budget: PlanBudget | 
     limits = PlanBudget() if budget is None else budget
     book = RunBook(problem)
     reduced: FloatArray | None = None
-    for _ in range(max(1, limits.rounds)):
+    for number in range(max(1, limits.rounds)):
         book.look(prices)
-        found = book.relaxed()
+        # Prices of draw do not tell a run what steady heat is worth: every second time they are those without it.
+        found = book.relaxed(steady=number % 2 == 1)
         if found is None:
             break
         prices, reduced = found
@@ -157,7 +158,7 @@ def _cost_scale_eur(problem: BoundProblem) -> float:
     return float(np.sum(np.abs(problem.price_eur_per_kwh) * problem.row_h)) * idle_kw
 
 
-def _choice(problem: BoundProblem, runs: list[WholeRun], *, steady: bool = True) -> _Choice:
+def _choice(problem: BoundProblem, runs: list[WholeRun], *, steady: bool) -> _Choice:
     """The program that chooses among runs; every variable relaxed."""
     program = LinearProgram()
     plant = add_plant(program, problem)
