@@ -25,6 +25,8 @@ NULLS_BEFORE_SHRINK = 3
 FIRST_STEP_FRACTION = 0.005
 STALL_WINDOW = 8
 RENEW_EVERY = 15
+# No end before, where many jobs are priced: from a flat guess first steps are so short that they gain next to nothing.
+LEAST_STEPS = 25
 
 Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
@@ -207,7 +209,8 @@ def maximise(
             bundle.renew(renew)
         history.append(bundle.value)
         small = tolerance * abs(bundle.value)
-        stalled = len(history) > STALL_WINDOW and bundle.value - history[-STALL_WINDOW] < 0.5 * small
+        begun = len(history) > (STALL_WINDOW if renew is None else LEAST_STEPS)
+        stalled = begun and bundle.value - history[-STALL_WINDOW] < 0.5 * small
         if bundle.predicted < small and stalled:
             break
     return BundleResult(y=bundle.centre, value=bundle.value, steps=len(history) - 1, history=tuple(history))

@@ -38,3 +38,18 @@ def test_each_group_is_projected_on_its_own_simplex() -> None:
     # (0.8, 0.6) less 0.2 each; (2, 0, 0) less 1 is cut off at zero.
     found = project_simplices(np.array([0.8, 0.6, 2.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1]), 2)
     assert found == pytest.approx([0.6, 0.4, 1.0, 0.0, 0.0])
+
+
+def test_first_steps_too_short_to_gain_end_nothing_where_many_jobs_are_priced() -> None:
+    def hill(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """-|y - 1| in one component."""
+        return np.array([-abs(float(y[0]) - 1.0)]), np.array([[1.0 if y[0] < 1.0 else -1.0]])
+
+    # The first step gains a billionth; doubled every time it reaches the top after 30 steps, 2^30 = 1e9.
+    start = np.array([0.0])
+    few = maximise(hill, start, 60, step_fraction=1e-9)
+    many = maximise(hill, start, 60, step_fraction=1e-9, renew=hill)
+    assert few.steps < 15
+    assert few.value < -0.99
+    assert many.steps >= 25
+    assert many.value > few.value
