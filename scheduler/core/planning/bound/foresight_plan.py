@@ -91,9 +91,9 @@ class RunBook:
             for run in whole_runs(priced, work_price):
                 self._known.setdefault((run.job, run.key), run)
 
-    def relaxed(self, *, steady: bool) -> tuple[Prices, FloatArray] | None:
+    def relaxed(self) -> tuple[Prices, FloatArray] | None:
         """Prices of the best mixture of known runs, and the reduced cost of each; None when the solver fails."""
-        choice = _choice(self.problem, self.runs, steady=steady)
+        choice = _choice(self.problem, self.runs, steady=True)
         solver = choice.program.build()
         if not solved(solver):
             return None
@@ -114,10 +114,9 @@ def foresight_plans(problem: BoundProblem, prices: Prices, budget: PlanBudget | 
     limits = PlanBudget() if budget is None else budget
     book = RunBook(problem)
     reduced: FloatArray | None = None
-    for number in range(max(1, limits.rounds)):
+    for _ in range(max(1, limits.rounds)):
         book.look(prices)
-        # Prices of draw do not tell a run what steady heat is worth: every second time they are those without it.
-        found = book.relaxed(steady=number % 2 == 1)
+        found = book.relaxed()
         if found is None:
             break
         prices, reduced = found
