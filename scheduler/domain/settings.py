@@ -27,7 +27,7 @@ class SolveBudget:
     mip_nodes: int = 200
     dive_batches: int = 150
     target_gap: float = 0.004
-    guard_s: float = 60.0
+    guard_s: float = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,8 @@ a 0/1 variable, CBC) tries the same problem beside it.
 
     heat-dispatch bench plan --jobs 100,500 --seeds 3 --naive --json bench.json --markdown bench.md
 """
+# Longer than any plan should take: what is measured is when it ends by itself.
+GUARD_S = 60.0
 KB_PER_MB = 1024.0
 MB_PER_GB = 1024.0
 SIZES = "100,500,2000,5000"
@@ -83,7 +85,7 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
     naive: Annotated[bool, typer.Option("--naive", help="Let PuLP and CBC try the full 0/1 model beside us.")] = False,
     naive_jobs: Annotated[str, typer.Option(metavar="N,N", help="Sizes that CBC tries.")] = NAIVE_SIZES,
     naive_limit_s: Annotated[float, typer.Option(min=1.0, help="Time limit of CBC, seconds.")] = 60.0,
-    guard_s: Annotated[float, typer.Option(min=1.0, help="Time guard of one plan, seconds.")] = SolveBudget().guard_s,
+    guard_s: Annotated[float, typer.Option(min=1.0, help="Time guard of one plan, seconds.")] = GUARD_S,
     json_file: JsonFile = None,
     markdown_file: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write the tables as Markdown.")
@@ -131,7 +133,7 @@ def judge(report: Row) -> None:
 
 @app.command(name="row", hidden=True)
 def row(
-    jobs: int, seed: int, guard_s: float = SolveBudget().guard_s, naive_limit_s: Annotated[float, typer.Option()] = 0.0
+    jobs: int, seed: int, guard_s: float = GUARD_S, naive_limit_s: Annotated[float, typer.Option()] = 0.0
 ) -> None:
     """Measure one row in this process and print it as JSON; with a limit, by CBC."""
     gauges = Gauges(clock_s=time.perf_counter, cpu_s=time.process_time, rss_mb=rss_mb)
