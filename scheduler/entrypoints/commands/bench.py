@@ -132,9 +132,7 @@ def judge(report: Row) -> None:
 
 
 @app.command(name="row", hidden=True)
-def row(
-    jobs: int, seed: int, guard_s: float = GUARD_S, naive_limit_s: Annotated[float, typer.Option()] = 0.0
-) -> None:
+def row(jobs: int, seed: int, guard_s: float = GUARD_S, naive_limit_s: Annotated[float, typer.Option()] = 0.0) -> None:
     """Measure one row in this process and print it as JSON; with a limit, by CBC."""
     gauges = Gauges(clock_s=time.perf_counter, cpu_s=time.process_time, rss_mb=rss_mb)
     if naive_limit_s > 0.0:

@@ -217,7 +217,7 @@ def test_a_row_of_ours_that_only_cbc_asked_for_is_missed_too() -> None:
 
 def test_the_command_goes_on_after_a_row_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A row that outlives its limit at once: the first fails, the command still writes its files and ends with 1.
-    monkeypatch.setattr(command, "ROW_LIMIT_S", -2 * SolveBudget().guard_s + 0.01)
+    monkeypatch.setattr(command, "ROW_LIMIT_S", -2 * command.GUARD_S + 0.01)
     target = tmp_path / "bench.json"
     done = RUN.invoke(app, ["plan", "--jobs", "4", "--seeds", "2", "--json", str(target)])
     assert done.exit_code == 1
@@ -235,7 +235,7 @@ def test_the_command_measures_in_children_and_writes_what_it_says(tmp_path: Path
     report = json.loads(target.read_text())
     (one,) = report["rows"]
     assert {"jobs", "seed", "wall_cold_s", "wall_warm_s", "gap", "rss_mb", "lb", "ub"} <= set(one)
-    assert report["settings"]["budget"]["guard_s"] == SolveBudget().guard_s
+    assert report["settings"]["budget"]["guard_s"] == command.GUARD_S
     assert report["machine"]["cores"] == machine()["cores"]
     assert 50.0 < one["rss_mb"] < 1024.0
     assert "1/1  4 jobs, seed 1" in done.stderr
