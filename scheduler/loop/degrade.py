@@ -75,7 +75,8 @@ def _unread_words(site: Site) -> frozenset[str]:
 def _follows_weather(offtake: Offtake) -> bool:
     """Whether demand, temperature or price of an offtake hang on the outdoor temperature."""
     by_weather = offtake.demand_source not in (DemandSource.CONSTANT, DemandSource.PROFILE, DemandSource.PLANT)
-    return by_weather or bool(offtake.supply_curve) or offtake.tariff.kind is TariffKind.TEMPERATURE_INDEXED
+    warmer_when_colder = len({supply_c for _, supply_c in offtake.supply_curve}) > 1
+    return by_weather or warmer_when_colder or offtake.tariff.kind is TariffKind.TEMPERATURE_INDEXED
 
 
 def _source_of(reason: str) -> str:

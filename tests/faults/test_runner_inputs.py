@@ -113,7 +113,7 @@ def test_what_does_not_matter_is_told_and_planned_around() -> None:
 
 def test_what_nothing_rests_on_is_not_missed() -> None:
     no_carbon = hourly_series(flat(PAST_H, np.nan), "g/kWh", START)
-    steady = tuple(replace(one, demand_source=DemandSource.CONSTANT, supply_curve=()) for one in SITE.offtakes)
+    steady = tuple(replace(one, demand_source=DemandSource.CONSTANT, supply_curve=((0.0, 50.0),)) for one in SITE.offtakes)
     flat_rate = ElectricityContract(kind=EnergyPriceKind.FIXED, fixed_eur_per_kwh=0.2)
     quiet = seen(carbon=no_carbon, outdoor=hourly_series(flat(1, np.nan), "degC", START))
     decision = decide(replace(SITE, electricity=flat_rate, offtakes=steady), quiet, ACTING)
