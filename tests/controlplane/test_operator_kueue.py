@@ -103,7 +103,8 @@ def test_a_job_that_is_gated_at_its_creation_is_told_why_on_job_and_workload(wor
     assert marks["held-by"] == "admission"
     assert now_utc() < until_utc(marks["planned-start"]) <= until_utc(marks["hold-until"]) <= now_utc() + timedelta(hours=24)
     world.cluster.wait("gated", lambda: condition(workload(world, "gated"), "QuotaReserved", "reason") == "AdmissionGated")
-    assert [(one["reason"], one["message"]) for one in world.events("gated")] == [("Held", marks["hold-text"])]
+    said = world.cluster.wait("an Event", lambda: world.events("gated"))
+    assert [(one["reason"], one["message"]) for one in said] == [("Held", marks["hold-text"])]
     world.cluster.wait("a reason", lambda: check_of(workload(world, "gated")).get("message") == marks["hold-text"])
 
 

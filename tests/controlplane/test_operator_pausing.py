@@ -83,6 +83,12 @@ def finished_of(found: Object) -> set[str]:
     return done
 
 
+def told_of(world: Operated, name: str, reason: str) -> str:
+    """The Event with a reason on a Job, which comes when writes have room for it."""
+    found = world.cluster.wait(reason, lambda: [one for one in world.events(name) if one["reason"] == reason])
+    return str(found[-1]["message"])
+
+
 def indexes_running(world: Operated, name: str) -> list[str]:
     """Indexes of the pods that run, in order."""
     return sorted(index_of(pod) for pod in running_pods(world.cluster, LAB, name))
@@ -112,8 +118,7 @@ def test_what_runs_is_stopped_in_the_dear_hour_and_keeps_what_is_finished(world:
     assert (stopped["spec"]["suspend"], stopped["spec"]["podReplacementPolicy"]) == (True, "Failed")
     assert now_utc() < until_utc(marks["planned-start"]) <= until_utc(marks["hold-until"])
     assert plan in marks["hold-text"]
-    said = {one["reason"]: one["message"] for one in world.events("indexed")}
-    assert said["Stopped"] == marks["hold-text"]
+    assert told_of(world, "indexed", "Stopped") == marks["hold-text"]
     world.cluster.wait("no pods", lambda: not running_pods(world.cluster, LAB, "indexed"))
     assert finished_of(world.job("indexed")) == {"0", "1"}
 
