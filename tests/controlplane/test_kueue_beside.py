@@ -139,10 +139,10 @@ def test_a_gate_at_creation_keeps_a_job_from_quota(kueue: DevCluster, namespace:
     more = {"metadata": {"annotations": {gate: "heatdispatch.io/gate,example.test/other"}}}
     with pytest.raises(ApiRefused, match="Forbidden"):
         kueue.admin.patch(jobs_path(namespace, "gated"), more)
-    placed = {"spec": {"template": {"spec": {"nodeSelector": {"zone": "b"}}}}}
+    placed = {"spec": {"template": {"spec": {"nodeSelector": {"zone": "a"}}}}}
     kueue.admin.patch(jobs_path(namespace, "gated"), placed)
     kueue.admin.patch(jobs_path(namespace, "gated"), {"metadata": {"annotations": {gate: None}}})
     pod = kueue.wait("a pod", lambda: pods_of(kueue, namespace, "gated"), ADMITTED_S)[0]
     kueue.wait("Complete", lambda: condition(kueue.admin.get(jobs_path(namespace, "gated")), "Complete") == "True")
     where = kueue.admin.get(f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}")["spec"]["nodeName"]
-    assert where.startswith("gpu-b-")
+    assert where.startswith("gpu-a-")
