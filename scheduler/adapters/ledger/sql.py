@@ -7,6 +7,8 @@ and writing it again adds nothing, since ids are unique. Rows cannot be changed 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +30,8 @@ from scheduler.domain.ledger import CycleEntry, LedgerEntry
 
 T = TypeVar("T")
 BUSY_TIMEOUT_S = 30
+# Waits between tries to turn the write-ahead log on.
+JOURNAL_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 EXPECTED_URL = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 
@@ -71,10 +75,21 @@ def engine_for(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     """Settings of one SQLite connection; transactions are begun by us, not by the driver."""
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
     # Without it REPLACE deletes rows behind the back of the triggers that refuse it.
     connection.execute("PRAGMA recursive_triggers=ON")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Turn the write-ahead log on. SQLite does not wait for the lock that this takes: two that open a new file would fail."""
+    for pause_s in JOURNAL_PAUSES_S:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            time.sleep(pause_s)
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_immediate(connection: Connection) -> None:
