@@ -202,6 +202,10 @@ class Case:
         """The largest that an amount was at any of these instants."""
         return max(amount(one) for one in self._lately(at_utc))
 
+    def smallest(self, at_utc: datetime, amount: Callable[[datetime], float]) -> float:
+        """The smallest that an amount was at any of these instants."""
+        return min(amount(one) for one in self._lately(at_utc))
+
     def _lately(self, at_utc: datetime) -> list[datetime]:
         """The instants that the operator's knowledge of other objects may have been from."""
         return self.history.instants(AROUND, at_utc - timedelta(seconds=self.late_s), at_utc)

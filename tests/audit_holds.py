@@ -144,22 +144,22 @@ def stops(case: Case) -> Iterator[str]:
             continue
         count[one.uid] = count.get(one.uid, 0) + 1
         job = case.job_of(one.before, one.at_utc)
-
-        def limit(then: datetime, key: str, job: Object = job) -> float:
-            """A limit of its class; the class's only if it may be stopped at all."""
-            spec = at(case.class_of(job, then), "spec") or {}
-            found = spec.get(key, 0)
-            given = float(found) if isinstance(found, int | float) else seconds(found) or 0.0
-            return given if spec.get("flexibility") == "preemptible" else 0.0
-
-        most = case.largest(one.at_utc, lambda then, limit=limit: limit(then, "maxPreemptions"))  # type: ignore[misc]
-        least_s = -case.largest(one.at_utc, lambda then, limit=limit: -limit(then, "minRuntime"))  # type: ignore[misc]
+        most = case.largest(one.at_utc, partial(_limit, case, job, "maxPreemptions"))
+        least_s = case.smallest(one.at_utc, partial(_limit, case, job, "minRuntime"))
         if count[one.uid] > most:
             yield f"{one}: stopped {count[one.uid]} times, and its class allows {most:.0f}"
         if ran_s < least_s - ROUNDED_S:
             yield f"{one}: stopped after {ran_s:.0f} s, and its class gives it {least_s:.0f} s"
         if noted(one.after).get(MARK + "stops") != str(count[one.uid]):
             yield f"{one}: its {count[one.uid]}. stop is marked as {noted(one.after).get(MARK + 'stops')}"
+
+
+def _limit(case: Case, job: Object, key: str, then: datetime) -> float:
+    """A limit of a job's class at an instant; the class's only if it may be stopped at all."""
+    spec = at(case.class_of(job, then), "spec") or {}
+    found = spec.get(key, 0)
+    given = float(found) if isinstance(found, int | float) else seconds(found) or 0.0
+    return given if spec.get("flexibility") == "preemptible" else 0.0
 
 
 def _ran_s(case: Case, change: Change) -> float | None:

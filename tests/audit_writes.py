@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 
 from audit_case import HELD_BY, PLAN, Case, down, frees, held, is_workload, queued, withdraws
 from audit_history import HEAT, JOBS, KUEUE, LEADS, LEASES, POWERS, WAITS, Change, at, named, noted, replica_of
@@ -69,7 +70,7 @@ def insulated(case: Case) -> Iterator[str]:
     for one in case.history.changes:
         asked = at(one.event.body, "metadata", "annotations", HELD_BY)
         by_admission = one.kind == JOBS and not one.before and noted(one.after).get(HELD_BY) == "admission" and not asked
-        if by_admission and case.always(one.at_utc, lambda then, one=one: case.insulated(one.after, then)):  # type: ignore[misc]
+        if by_admission and case.always(one.at_utc, partial(case.insulated, one.after)):
             yield f"{one}: held at its creation, and {case.insulated(one.after, one.at_utc)}"
 
 

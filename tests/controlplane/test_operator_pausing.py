@@ -83,6 +83,11 @@ def finished_of(found: Object) -> set[str]:
     return done
 
 
+def has_end(world: Operated, name: str) -> bool:
+    """Whether a hold of a Job states when it ends."""
+    return "hold-until" in world.marks(name)
+
+
 def told_of(world: Operated, name: str, reason: str) -> str:
     """The Event with a reason on a Job, which comes when writes have room for it."""
     found = world.cluster.wait(reason, lambda: [one for one in world.events(name) if one["reason"] == reason])
@@ -96,7 +101,7 @@ def indexes_running(world: Operated, name: str) -> list[str]:
 
 def test_all_are_held_until_power_is_cheap_and_run_then(world: Operated) -> None:
     for name in ("indexed", "steady", "queued"):
-        world.cluster.wait(f"a hold of {name}", lambda name=name: "hold-until" in world.marks(name))  # type: ignore[misc]
+        world.cluster.wait(f"a hold of {name}", partial(has_end, world, name))
     assert world.job("indexed")["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
     price(world, dear=False)
     world.cluster.wait("its pods", lambda: len(indexes_running(world, "indexed")) == INDEXES, RUNS_S)

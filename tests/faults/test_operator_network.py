@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 
 from between import Asked, Fits, Rule
 from hurt_operator import BRIEF_S, Hurt
@@ -86,7 +87,7 @@ def test_too_many_requests_silences_every_write_for_as_long_as_was_asked(hurt: H
         hurt.world.submit("more")
         time.sleep(2.5 * RETRY_AFTER_S)
     for name in ("many", "more"):
-        hurt.wait("a hold", lambda name=name: hurt.world.held(name))  # type: ignore[misc]
+        hurt.wait("a hold", partial(hurt.world.held, name))
         assert len(hurt.writes(name)) == 1
     tried = [one.at_s for one in hurt.between.since(began_s, but_leases) if one.by_proxy]
     bursts = [at_s for at_s, before_s in zip(tried, [0.0, *tried], strict=False) if at_s - before_s > RETRY_AFTER_S / 2]
