@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.markup import escape
@@ -12,6 +13,8 @@ from scheduler.units import KWH_PER_MWH
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES, TERM_NAMES
 
 WORDS = ("in words", "for instance")
+# A name of a column up to here is left in one line.
+SHORT_NAME = 8
 
 
 def money(value_eur: float | None) -> str:
@@ -119,15 +122,29 @@ def month_rows(report: Mapping[str, Any]) -> list[list[str]]:
 def rich_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "", caption: str = ""
 ) -> Table:
-    """A terminal table: first column left, numbers right, columns of WORDS left and folded; row `strong` in bold."""
+    """A terminal table: first column left, numbers right, columns of WORDS left and folded; row `strong` in bold.
+
+    Names of columns are folded at their spaces to what the column needs anyway: a narrow terminal would cut them.
+    """
     table = Table(title=title or None, title_justify="left", header_style="dim", box=None, pad_edge=False)
     table.caption, table.caption_justify = caption or None, "left"
     for index, name in enumerate(header):
         words = name in WORDS
-        table.add_column(name, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")
+        shown = name if words else folded(name, max((len(row[index]) for row in rows), default=0))
+        table.add_column(shown, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row), style="bold" if row[0] == strong else None)
     return table
+
+
+def folded(name: str, width: int) -> str:
+    """A column's name in lines of at most `width` characters, or of its longest word."""
+    return (
+        "\n".join(
+            wrap(name, max([SHORT_NAME, width, *map(len, name.split(" "))]), break_long_words=False, break_on_hyphens=False)
+        )
+        or name
+    )
 
 
 def summary_lines(report: Mapping[str, Any]) -> list[str]:

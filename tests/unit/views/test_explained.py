@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
+from rich.console import Console
 from small_world import NOW
 
 from scheduler.views.explained import hold_rows, hour_header, hour_rows, plan_lines, span, term_rows
+from scheduler.views.tables import rich_table
 
 FOUND: dict[str, Any] = {
     "policy": "basement",
@@ -89,3 +92,10 @@ def test_the_cost_stands_beside_that_of_the_simplest_rule() -> None:
     alone = term_rows(FOUND | {"baseline": {}, "baselineEur": None})
     assert [row[2] for row in alone] == ["–", "–", "–"]
     assert term_rows(FOUND | {"baseline": {}, "objective": {}}) == []
+
+
+def test_a_narrow_terminal_cuts_no_name_of_a_column() -> None:
+    shown = StringIO()
+    Console(file=shown, width=80).print(rich_table(hour_header(FOUND), hour_rows(FOUND), "The next hours"))
+    words = {word for name in hour_header(FOUND) for word in name.split()}
+    assert words <= set(shown.getvalue().split())
