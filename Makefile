@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 6
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
+# Python keeps what it compiles, whatever it is told outside: tests start hundreds of processes of ours, and each would compile
+# the program anew, each worker the tests too.
+export PYTHONDONTWRITEBYTECODE :=
 # Another row of the version matrix: `make controlplane K8S=1.37`, `make unit K8S=1.37`.
 ifdef K8S
 export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane realnode unit week bench bench-operator docs requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers unit week bench bench-operator bench-agent bench-signals docs requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,13 +28,13 @@ $(VENV)/bin/python:
 	@echo "setting up $(VENV)"; $(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): requirements/runtime.txt requirements/build.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing what running needs (pinned, hashes checked)"
+	@echo "installing what running needs (pinned, hashes checked)" >&2
 	@$(PIP) install --quiet --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)
-	@echo "installing what testing needs (pinned, hashes checked)"
+	@echo "installing what testing needs (pinned, hashes checked)" >&2
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
@@ -50,15 +53,26 @@ lint: $(DEV) ## ruff, mypy, the import rules of the house, stale generated files
 controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go 1.26; 11 to 15 minutes, once)
 	@$(BIN)/heat-dispatch dev cluster build $(CONTROLPLANE)
 
+which-helm: $(RUNTIME) ## print the path of the helm that `make controlplane` has built
+	@$(BIN)/python -c "from scheduler.adapters.devcluster.build import find; print(find().program('helm'))"
+
 realnode: CONTROLPLANE := --with kubelet
 realnode: controlplane ## what a real node needs: the kubelet, and packages of Debian (root; seconds, once)
 	@scripts/real-node-setup $(REALNODE)
+
+promtool: $(DEV) ## promtool and prometheus, for tests, from Debian (seconds, once)
+	@scripts/promtool-setup $(PROMTOOL) $(BIN)
+
+plant-peers: ## mbpoll and mosquitto, for tests of Modbus and MQTT, from Debian (root; seconds, once)
+	@scripts/plant-peers-setup $(PEERS)
 
 # Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither. Only root has a
 # real node, whose tests are skipped elsewhere.
 unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional) $(if $(filter 0,$(shell id -u)),--with kubelet)
 unit: REALNODE := --optional
-unit: $(DEV) controlplane realnode ## the test suite alone
+unit: PROMTOOL := --optional
+unit: PEERS := --optional
+unit: $(DEV) controlplane realnode promtool plant-peers ## the test suite alone
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 test: lint unit ## everything CI runs
@@ -76,6 +90,15 @@ bench: $(DEV) ## measure the planner, CBC's naive model beside it (tables under 
 bench-operator: $(DEV) controlplane ## measure the operator at 1,000 nodes and 5,000 Jobs (half an hour); quick: SIZE="--nodes 50 --jobs 200"
 	@mkdir -p bench-output
 	@$(BIN)/python -m benchmarks.operator $(SIZE) --json bench-output/operator.json --markdown bench-output/operator.md
+
+bench-agent: $(DEV) ## measure the agent of a node and a thousand fault runs (half an hour); quick: RUNS=50
+	@mkdir -p bench-output
+	@$(BIN)/python -m benchmarks.agent $(if $(RUNS),--runs $(RUNS)) --keep bench-output/agent-runs \
+	  --json bench-output/agent.json --markdown bench-output/agent.md
+
+bench-signals: $(DEV) ## measure resampling, stitching and polling of signals (half a minute)
+	@mkdir -p bench-output
+	@$(BIN)/python -m benchmarks.signals --json bench-output/signals.json --markdown bench-output/signals.md
 
 docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py

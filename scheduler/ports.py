@@ -11,9 +11,10 @@ from scheduler.domain.decision import Decision, PlantSetpoint
 from scheduler.domain.ledger import CycleEntry, LedgerEntry
 from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.plan import Offer, Plan
+from scheduler.domain.plantlink import Board, Heartbeat, Letter, Receipt, Refusal
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
-from scheduler.domain.snapshot import Snapshot
+from scheduler.domain.snapshot import Commitment, Snapshot
 
 
 class Clock(Protocol):
@@ -51,8 +52,10 @@ class Actuator(Protocol):
 class HeatPublisher(Protocol):
     """Tells the heat plant what to expect."""
 
-    async def publish(self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint]) -> tuple[str, ...]:
-        """Publish; returns receipts (message ids)."""
+    async def publish(
+        self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint], promises: Sequence[Commitment] = ()
+    ) -> tuple[str, ...]:
+        """Publish offers, and keep the promises that became binding with them; returns receipts (message ids)."""
         ...
 
 
@@ -118,4 +121,81 @@ class SeriesSource(Protocol):
 
     def trouble(self) -> str:
         """Why the last poll brought nothing new or less than it should; empty when it went well."""
+        ...
+
+
+class PlantDesk(Protocol):
+    """What every interface to a heat plant shows, and where it hands in what a plant says; one desk behind all of them."""
+
+    def boards(self) -> Mapping[str, Board]:
+        """What may be seen now, by offtake id, at once. Empty while another replica is in charge: then nothing is said."""
+        ...
+
+    async def changed(self, version: int, timeout_s: float) -> int:
+        """Wait until the desk's version is above `version`, or for so long; returns it. It rises with any board's version."""
+        ...
+
+    async def beats(self, counter: int, timeout_s: float) -> int:
+        """Wait for a heartbeat after the `counter`-th of this process, or for so long; returns its number."""
+        ...
+
+    async def hand_in(self, letter: Letter) -> Receipt:
+        """Judge and keep a letter; it is on disk when this returns. One that was accepted before is accepted again."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Note something that was turned away before it was a letter; at once, and never more than can be kept."""
+        ...
+
+
+class PlantInterface(Protocol):
+    """One way to speak with plants: a server, or a client of a broker."""
+
+    async def run(self) -> None:
+        """Serve until cancelled; what goes wrong with one peer ends neither this nor another peer.
+
+        Raises:
+            Misconfigured: when it cannot begin as it was set up (port taken, certificate unreadable).
+        """
+        ...
+
+    def trouble(self) -> str:
+        """Why it does not work now; empty when it does."""
+        ...
+
+
+class PlantClient(Protocol):
+    """The other end of a `PlantInterface`: how a plant reaches us about one offtake, over one protocol.
+
+    Nothing here raises for the world's fault: what cannot be read is None, what cannot be said is a receipt that was not
+    accepted, and `trouble` says why.
+    """
+
+    async def run(self) -> None:
+        """Hold the connection, and make it anew when it breaks, until cancelled; where none is held, only wait.
+
+        Raises:
+            Misconfigured: when it cannot begin as it was set up (address, certificate, secret).
+        """
+        ...
+
+    async def schedule(self) -> Mapping[str, object] | None:
+        """The newest HeatSchedule that came whole (`core/publishing/message.py`); None: there is none, or it cannot be read."""
+        ...
+
+    async def heartbeat(self) -> Heartbeat | None:
+        """The newest sign of life as it came; None: none can be read. Whether its counter moves is the caller's to see."""
+        ...
+
+    async def say(self, kind: str, payload: Mapping[str, object]) -> Receipt:
+        """Say one thing.
+
+        Args:
+            kind: one of `letters.KINDS` (`core/publishing/letters.py`).
+            payload: its JSON, as REST and MQTT carry it; a protocol without a place for the kind does not accept it, saying so.
+        """
+        ...
+
+    def trouble(self) -> str:
+        """Why we cannot be reached now; empty when we can."""
         ...

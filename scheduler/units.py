@@ -18,6 +18,16 @@ S_PER_H = 3600.0
 H_PER_DAY = 24.0
 S_PER_DAY = 86400.0
 KELVIN_OFFSET_C = 273.15
+K_PER_DEGREE_FAHRENHEIT = 5.0 / 9.0
+FREEZING_FAHRENHEIT = 32.0
+CENTS_PER_UNIT = 100.0
+KG_PER_POUND = 0.45359237
+KJ_PER_KWH = 3600.0
+J_PER_KJ = 1000.0
+WH_PER_KWH = 1000
+S_PER_WHOLE_H = 3600
+MICRO_PER_UNIT = 1_000_000
+US_PER_S = 1_000_000
 
 
 def kw_from_w(power_w: float) -> float:
@@ -75,6 +85,11 @@ def w_from_milliwatt(power_milliwatt: float) -> float:
     return power_milliwatt / MILLI_PER_UNIT
 
 
+def milliwatt_from_w(power_w: float) -> int:
+    """Return NVML's whole milliwatt from W."""
+    return round(power_w * MILLI_PER_UNIT)
+
+
 def j_from_millijoule(energy_millijoule: float) -> float:
     """Return J from millijoule, NVML's unit."""
     return energy_millijoule / MILLI_PER_UNIT
@@ -83,6 +98,11 @@ def j_from_millijoule(energy_millijoule: float) -> float:
 def s_from_ns(duration_ns: float) -> float:
     """Return s from nanoseconds, NVML's unit of throttled time."""
     return duration_ns / NS_PER_S
+
+
+def j_from_microjoule(energy_microjoule: float) -> float:
+    """Return J from microjoule, the unit of Linux's powercap."""
+    return energy_microjoule / MILLI_PER_UNIT / MILLI_PER_UNIT
 
 
 def kwh_from_millijoule(energy_millijoule: float) -> float:

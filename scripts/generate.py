@@ -7,17 +7,38 @@ import sys
 from pathlib import Path, PurePath
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from dashboards import generated as dashboards  # noqa: E402 - as below
 
 from scheduler.adapters.metrics.page import metrics_page  # noqa: E402 - the script runs from a checkout, installed or not
+from scheduler.adapters.plantlink.modbus.page import modbus_page  # noqa: E402 - as above
+from scheduler.adapters.plantlink.opcua.reference import opcua_page  # noqa: E402 - as above
+from scheduler.config.chart import generated as of_the_chart  # noqa: E402 - as above
+from scheduler.config.link_schemas import generated as of_the_link  # noqa: E402 - as above
 from scheduler.config.schemas import generated as from_kinds  # noqa: E402 - as above
+from scheduler.entrypoints.signal_table import providers_pages  # noqa: E402 - as above
 
-OWNED = ("manifests/crds/*.yaml", "manifests/schemas/*.json")
+OWNED = (
+    "manifests/crds/*.yaml",
+    "manifests/schemas/*.json",
+    "helm/heat-dispatch/templates/crds/*.yaml",
+    "helm/heat-dispatch/dashboards/*.json",
+)
 
 
 def generated() -> dict[PurePath, str]:
     """Every generated file by its path in the repository."""
-    return {**from_kinds(), **metrics_page()}
+    return {
+        **from_kinds(),
+        **of_the_link(),
+        **metrics_page(),
+        **modbus_page(),
+        **opcua_page(),
+        **providers_pages(ROOT),
+        **of_the_chart(ROOT),
+        **dashboards(),
+    }
 
 
 def stale(root: Path) -> list[str]:

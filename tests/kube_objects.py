@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scheduler.adapters.devcluster.client import Object
+from scheduler.adapters.devcluster.client import Object, condition
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.adapters.devcluster.kueue import API as KUEUE
 from scheduler.adapters.devcluster.kwok import GPU, RUN_TIME
@@ -60,6 +60,42 @@ def running_pods(cluster: DevCluster, namespace: str, name: str) -> list[Object]
     """Those of a Job's pods that run and are not about to go."""
     pods = pods_of(cluster, namespace, name)
     return [pod for pod in pods if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]]
+
+
+def end_namespace(cluster: DevCluster, name: str) -> None:
+    """Delete a namespace of the shared cluster and see its pods go, so that the next test finds their GPUs free.
+
+    Its Jobs first: a namespace ends its pods before its Jobs, and a Job whose pods are replaced only once they have failed (so
+    is one that was stopped) never lets go of a pod of kwok, which is deleted without having failed as it would on a node.
+    """
+    cluster.admin.delete(jobs_path(name))
+    cluster.wait(f"no Jobs in {name}", lambda: not cluster.admin.items(jobs_path(name)))
+    cluster.admin.delete(f"/api/v1/namespaces/{name}")
+    pods = f"/api/v1/namespaces/{name}/pods"
+
+    def gone() -> bool:
+        # Nothing makes a pod in a namespace that is about to go.
+        left = cluster.admin.items(pods)
+        for pod in left:
+            cluster.admin.call("DELETE", f"{pods}/{pod['metadata']['name']}", {"gracePeriodSeconds": 0})
+        return not left
+
+    cluster.wait(f"no pods in {name}", gone)
+
+
+def standing(cluster: DevCluster) -> str:
+    """What a reader of a failed test wants to know: every pod with its place, or why it has none; nodes that are not ready."""
+    lines = []
+    for node in cluster.admin.items("/api/v1/nodes"):
+        taints = [f"{one['key']}:{one['effect']}" for one in node["spec"].get("taints", [])]
+        if taints or condition(node, "Ready") != "True":
+            lines.append(f"node {node['metadata']['name']}: Ready {condition(node, 'Ready')}, taints {taints}")
+    for pod in cluster.admin.items("/api/v1/pods"):
+        meta, status = pod["metadata"], pod["status"]
+        where = pod["spec"].get("nodeName") or condition(pod, "PodScheduled", "message") or "not looked at by the scheduler"
+        leaving = f", deleted {meta['deletionTimestamp']}" if "deletionTimestamp" in meta else ""
+        lines.append(f"pod {meta['namespace']}/{meta['name']}: {status.get('phase')}, {where}{leaving}")
+    return "\n".join(lines)
 
 
 def workload_of(cluster: DevCluster, namespace: str, name: str) -> Object | None:

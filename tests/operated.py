@@ -131,8 +131,9 @@ class Operated:
     replicas: list[Replica] = field(default_factory=list)
 
     def replica(self, *more: str) -> Replica:
-        """Start one more replica."""
+        """Start one more replica, which may ask sources on this machine."""
         arguments = ["operator", "--kubeconfig", str(self.cluster.kubeconfig(OPERATOR)), "--host", "127.0.0.1", "--port", "0"]
+        arguments += ["--inside-host", "127.0.0.1"]
         return self._started("-c", RUN, *arguments, "--identity", self._identity(), "--ledger", self._ledger(), *more)
 
     def watchful(self, kubeconfig: Path) -> Replica:

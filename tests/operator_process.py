@@ -11,9 +11,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scheduler.adapters.kubernetes.runtime.logs import configure
 from scheduler.adapters.kubernetes.runtime.reflector import ReflectorOptions
-from scheduler.entrypoints.operator.run import Operator, Options
+from scheduler.adapters.logs import configure
+from scheduler.entrypoints.operator.options import Options
+from scheduler.entrypoints.operator.run import Operator
 
 WATCH_S = 5.0
 SILENCE_S = 8.0

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from scheduler.config.findings import Finding
 from scheduler.config.kinds import HeatOfftake, Resource, Site, ThermalPlug
+from scheduler.config.kinds.base import seconds
 from scheduler.config.lines import Path
 from scheduler.config.load import Manifests
 from scheduler.config.refer import at, doubt
@@ -15,7 +16,7 @@ from scheduler.config.to_domain import reach_c
 from scheduler.core.thermal.limits import promisable_kw
 from scheduler.domain.site import RedundancyClass
 from scheduler.domain.time import utc
-from scheduler.units import H_PER_DAY, KWH_PER_MWH
+from scheduler.units import H_PER_DAY, KWH_PER_MWH, S_PER_MIN
 
 # Hottest water of a liquid cooling loop without a heat pump: coolant enters the chips at 45 degC at most (ASHRAE W45; W+ is
 # rare) and leaves 10 to 20 K hotter.
@@ -64,6 +65,7 @@ def offtake_findings(manifests: Manifests, offtake: HeatOfftake) -> Iterator[Fin
     for plug in plugs:
         yield from _reachable(place, offtake, plug)
         yield from _availability(place, offtake, plug)
+    yield from _products(place, offtake)
 
 
 def _temperature(place: Place, plug: ThermalPlug) -> Iterator[Finding]:
@@ -229,14 +231,16 @@ def _mass(place: Place, offtake: HeatOfftake) -> Iterator[Finding]:
 def _availability(place: Place, offtake: HeatOfftake, plug: ThermalPlug) -> Iterator[Finding]:
     """The firm rule against the hours in which heat must be there.
 
-    A promise at quantile q holds in a share 1 - q of the hours; who needs more has to have another source of heat.
+    A promise at quantile q holds in a share 1 - q of the hours, with an availability in the contract in that share; who needs
+    more has to have another source of heat.
     """
     spec = offtake.spec
     wanted = max(spec.requirement.availability, spec.sla.availability if spec.sla is not None else 0.0)
     if spec.firm is None and (spec.critical or not spec.auxiliary_heat):
         text = "nothing is promised to a customer who is critical or has no other heat"
         yield place.error(("firm",), text, "a firm rule, or auxiliaryHeat true and critical false")
-    if spec.firm is not None and wanted > 1.0 - spec.firm.quantile + SLACK:
+    kept = spec.sla.availability if spec.sla is not None else 0.0
+    if spec.firm is not None and wanted > max(kept, 1.0 - spec.firm.quantile) + SLACK:
         held = f"{1.0 - spec.firm.quantile:.0%} of the hours"
         text = f"promises at quantile {spec.firm.quantile:g} hold in {held}, {wanted:.1%} are asked for"
         expected = f"a quantile of at most {1.0 - wanted:.3g}"
@@ -258,3 +262,15 @@ def overlapping(spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
             if start < other_end and other_start < end:
                 return j, i
     return None
+
+
+def _products(place: Place, offtake: HeatOfftake) -> Iterator[Finding]:
+    """Deliveries begin after their gate and on a whole period, so that the periods of two gates are the same ones."""
+    for index, product in enumerate(offtake.spec.firm.products if offtake.spec.firm is not None else ()):
+        path: Path = ("firm", "products", index, "deliveryStart")
+        if product.delivery_day == 0 and product.delivery_start < product.gate:
+            text = f"delivery begins at {product.delivery_start}, before the gate at {product.gate} of the same day"
+            yield place.error(path, text, f"{product.gate} or later, or deliveryDay 1")
+        if int(product.delivery_start[3:]) * S_PER_MIN % seconds(product.resolution):
+            text = f"delivery from {product.delivery_start} is on no whole period of {product.resolution}"
+            yield place.error(path, text, f"a multiple of {product.resolution} after midnight")

@@ -16,7 +16,7 @@ from scheduler.config.kinds import KINDS, DispatchPolicy, Site
 from scheduler.config.kinds.base import Metadata
 from scheduler.config.kinds.site import NodePool
 from scheduler.config.lines import Document
-from scheduler.config.load import Manifest, Manifests, resource_of
+from scheduler.config.load import Manifest, Manifests, OneKind, resource_of
 from scheduler.config.to_domain import settings_from, site_from
 from scheduler.config.validate import validate_manifests
 from scheduler.domain import site as nouns
@@ -73,6 +73,13 @@ def live_manifests(objects: Iterable[Mapping[str, Any]], pools: Sequence[NodePoo
             entries.append(Manifest(resource=resource, document=document))
     found = Manifests(directory=CLUSTER, entries=tuple(_with_pools(one, pools) for one in entries))
     return _sound(found, findings, now_utc)
+
+
+def readable(objects: Iterable[Mapping[str, Any]], kind: type[OneKind]) -> tuple[OneKind, ...]:
+    """Objects of one kind that can be read, each by itself, by name: whether they fit together is not asked."""
+    documents = (Document(file=name_of(obj), line=0, value=_plain(obj), lines={}) for obj in sorted(objects, key=name_of))
+    mine = (resource_of(one)[0] for one in documents if one.value.get("kind") == kind.__name__)
+    return tuple(one for one in mine if isinstance(one, kind))
 
 
 def governed(live: Live, policy: str) -> Governed:

@@ -45,6 +45,7 @@ LIMITS = {
     "less_than_equal": "at most",
 }
 OneKind = TypeVar("OneKind", bound=Resource)
+OnePart = TypeVar("OnePart", bound=Part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,16 +150,19 @@ def resource_of(document: Document) -> tuple[Resource | None, list[Finding]]:
     wrong = _wrong_kind(document, kind)
     if wrong is not None or kind is None:
         return None, [wrong] if wrong is not None else []
+    return part_of(document, kind)
+
+
+def part_of(document: Document, kind: type[OnePart]) -> tuple[OnePart | None, list[Finding]]:
+    """What a document says as a model, or why it cannot be: its fields and its rules."""
     try:
-        resource = kind.model_validate(value)
+        found = kind.model_validate(document.value)
     except ValidationError as bad:
         return None, [_told(document, kind, each) for each in bad.errors(include_url=False)]
     except RecursionError:
-        return None, [error(where, "", "nested too deeply", "the fields of the kind")]
-    broken = [
-        error(document.where(path), words(path), message) for path, part in parts_of(resource) for message in _broken(part)
-    ]
-    return (None if broken else resource), broken
+        return None, [error(document.where(), "", "nested too deeply", "the fields of the kind")]
+    broken = [error(document.where(path), words(path), message) for path, part in parts_of(found) for message in _broken(part)]
+    return (None if broken else found), broken
 
 
 def _wrong_kind(document: Document, kind: type[Resource] | None) -> Finding | None:
@@ -200,14 +204,14 @@ def _broken(part: Part) -> list[str]:
     return [message for rule, message in part.rules if not holds(rule, value)]
 
 
-def _told(document: Document, kind: type[Resource], details: ErrorDetails) -> Finding:
+def _told(document: Document, kind: type[Part], details: ErrorDetails) -> Finding:
     """A pydantic error as a finding: our words, with file, line and field path."""
     path = tuple(step for step in details["loc"] if step != "[key]")
     message, expected = _message(kind, path, details)
     return error(document.where(path), words(path), message, expected)
 
 
-def _message(kind: type[Resource], path: Path, details: ErrorDetails) -> tuple[str, str]:
+def _message(kind: type[Part], path: Path, details: ErrorDetails) -> tuple[str, str]:
     """What is wrong and what would be right."""
     code, context, given = details["type"], details.get("ctx", {}), details.get("input")
     if code == "extra_forbidden":
@@ -269,13 +273,13 @@ def _model_in(annotation: Any) -> type[Part] | None:
     return next((model for model in found if model is not None), None)
 
 
-def _known_fields(kind: type[Resource], path: Path) -> list[str]:
+def _known_fields(kind: type[Part], path: Path) -> list[str]:
     """Names of the fields that a part has."""
     part = _part_at(kind, path)
     return [str(info.alias) for info in part.model_fields.values()] if part is not None else []
 
 
-def _meaning(kind: type[Resource], path: Path) -> str:
+def _meaning(kind: type[Part], path: Path) -> str:
     """What a field means, with its unit, for one who has left it out."""
     part = _part_at(kind, path[:-1])
     for info in part.model_fields.values() if part is not None else ():

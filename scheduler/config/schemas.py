@@ -259,6 +259,11 @@ def _unique(parts: Iterator[type[Part]]) -> list[type[Part]]:
     return list(dict.fromkeys(parts))
 
 
+def part_rows(part: type[Part]) -> list[str]:
+    """The rows of a table of every field of a part and of those below it."""
+    return list(_rows(part, ""))
+
+
 def _rows(part: type[Part], prefix: str) -> Iterator[str]:
     """One row per field, parts below it indented by their path."""
     schema = part.model_json_schema(by_alias=True)

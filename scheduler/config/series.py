@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from scheduler.config.findings import Finding, error, refuse, warning
+from scheduler.config.findings import Finding, did_you_mean, error, one_of, refuse, warning
 from scheduler.config.table import Table, convert, instant, numbers, pick_columns, present, read_table
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.time import FloatArray, Series, TimeGrid
@@ -21,6 +22,8 @@ DEFAULT_FILL_S = 3.0 * HOUR_S
 MAX_SLOTS = 2_000_000
 HOURLY_RUN = 24
 SHOWN_GAPS = 5
+# Stands in for a price that is not in the file where only the size of one is judged.
+USUAL_EUR_PER_MWH = 50.0
 
 TIME, PRICE, CARBON, OUTDOOR, DEMAND = "start_utc", "price_eur_per_mwh", "carbon_g_per_kwh", "outdoor_c", "heat_demand_kw"
 DEMAND_NORM = "heat_demand_norm"
@@ -50,11 +53,15 @@ def read_series(
     *,
     max_fill_s: float = DEFAULT_FILL_S,
     heat_peak_kw: float | None = None,
+    renamed: Mapping[str, str] | None = None,
+    needed: Sequence[str] = (PRICE, CARBON, DEMAND),
 ) -> tuple[WorldSeries, list[Finding]]:
     """Read a series file onto its own grid (hourly or 15 min; hourly values are step-constant).
 
     Gaps up to `max_fill_s` are filled in a straight line, longer ones stay NaN, both are reported. Negative prices are prices.
     A demand in kW is `heat_demand_kw`; as a share of the peak it is `heat_demand_norm` and needs `heat_peak_kw`.
+    renamed: what the file calls a column of ours, by our name. needed: columns that must be there; the others are unknown
+    throughout where they are not.
 
     Raises:
         Misconfigured: naming file, line and column of every cell that cannot be a number or a time, of a time that goes
@@ -62,9 +69,12 @@ def read_series(
     """
     path = Path(path)
     table = read_table(path)
-    demand, scale_kw = _demand_column(table, heat_peak_kw)
-    known: dict[str, tuple[str, ...]] = {**ALIASES, demand: (), **dict.fromkeys(EXTRA, ())}
-    columns, findings = pick_columns(table, known, (TIME, PRICE, CARBON, demand))
+    theirs = renamed or {}
+    refuse([_no_column(table, name) for name in theirs.values() if name not in table.columns])
+    demand, scale_kw = (DEMAND, 1.0) if DEMAND in theirs else _demand_column(table, heat_peak_kw)
+    known = {**ALIASES, demand: (), **dict.fromkeys(EXTRA, ()), **{ours: (name,) for ours, name in theirs.items()}}
+    wanted = (TIME, *(demand if name == DEMAND else name for name in needed))
+    columns, findings = pick_columns(table, known, wanted)
     refuse(findings)
     findings = [finding for finding in findings if finding.field != DEMAND_NORM]
     rows, more = _rows(table, columns, demand)
@@ -74,8 +84,14 @@ def read_series(
     step_s = _step_s(rows)
     frame, grid = _on_grid(rows, step_s)
     findings += merged + _fill(table.name, frame, grid, max_fill_s) + _scales(table.name, frame)
-    frame[demand] *= scale_kw
+    if demand in frame:
+        frame[demand] *= scale_kw
     return _world(frame, grid, demand, table.name), findings
+
+
+def _no_column(table: Table, name: str) -> Finding:
+    """A column that somebody names and the file does not have."""
+    return error(f"{table.name}:1", name, f"the column is missing{did_you_mean(name, table.columns)}", one_of(table.columns))
 
 
 def _demand_column(table: Table, peak_kw: float | None) -> tuple[str, float]:
@@ -101,7 +117,7 @@ def _rows(table: Table, columns: dict[str, str], demand: str) -> tuple[Rows, lis
         if wanted in columns:
             values[wanted], more = numbers(table, columns[wanted])
             findings += more
-    for wanted in (CARBON, demand):
+    for wanted in (name for name in (CARBON, demand) if name in values):
         for row in np.flatnonzero(values[wanted] < 0.0):
             shown = table.columns[columns[wanted]][row]
             findings.append(error(table.where(int(row)), columns[wanted], f"{shown} is negative", "zero or more"))
@@ -233,14 +249,16 @@ def _gap_finding(name: str, column: str, gaps: list[tuple[int, int]], grid: Time
 def _scales(name: str, frame: Frame) -> list[Finding]:
     """Warn of values whose size suggests another unit."""
     findings: list[Finding] = []
-    price = float(np.nanmedian(np.abs(frame[PRICE])))
+    prices = frame.get(PRICE, np.array([]))
+    price = float(np.nanmedian(np.abs(prices))) if len(prices) else USUAL_EUR_PER_MWH
     if price < 1.0:
         text = f"the median price is {price:g} EUR/MWh; is the file in EUR/kWh?"
         findings.append(warning(name, PRICE, text, "EUR/MWh, usually 10 to 300"))
     elif price > 5000.0:
         text = f"the median price is {price:g} EUR/MWh; is the file in EUR/GWh, or in another currency?"
         findings.append(warning(name, PRICE, text, "EUR/MWh, usually 10 to 300"))
-    carbon = frame[CARBON][~np.isnan(frame[CARBON])]
+    carbon = frame.get(CARBON, np.array([]))
+    carbon = carbon[~np.isnan(carbon)]
     if len(carbon) and 0.0 < float(np.median(carbon)) < 1.0:
         text = f"the median is {np.median(carbon):g} g/kWh; is the file in kg/kWh or t/MWh?"
         findings.append(warning(name, CARBON, text, "g/kWh, usually 20 to 900"))
@@ -255,17 +273,18 @@ def _scales(name: str, frame: Frame) -> list[Finding]:
 
 
 def _world(frame: Frame, grid: TimeGrid, demand: str, source: str) -> WorldSeries:
-    """The frame in the domain's units; a missing outdoor column is unknown throughout."""
-
-    def series(values: FloatArray, unit: str) -> Series:
-        return Series(grid=grid, values=values, unit=unit, source=source)
-
+    """The frame in the domain's units; a missing column is unknown throughout."""
     unknown = np.full(grid.slots, np.nan)
+
+    def series(name: str, unit: str) -> Series:
+        return Series(grid=grid, values=frame.get(name, unknown), unit=unit, source=source)
+
+    price = series(PRICE, "EUR/kWh")
     return WorldSeries(
-        price_eur_per_kwh=series(frame[PRICE] / KWH_PER_MWH, "EUR/kWh"),
-        carbon_g_per_kwh=series(frame[CARBON], "g/kWh"),
-        outdoor_c=series(frame.get(OUTDOOR, unknown), "degC"),
-        heat_demand_kw=series(frame[demand], "kW"),
+        price_eur_per_kwh=replace(price, values=price.values / KWH_PER_MWH),
+        carbon_g_per_kwh=series(CARBON, "g/kWh"),
+        outdoor_c=series(OUTDOOR, "degC"),
+        heat_demand_kw=series(demand, "kW"),
     )
 
 

@@ -1,6 +1,6 @@
 """Manifests as the Site and Settings that the core reads.
 
-What manifests carry and the core does not read yet: `sla`, `boilerSignal`, `control`, `metering`,
+What manifests carry and a plan does not read: `sla` and `metering` (read by `contracts`), `boilerSignal`, `control`,
 `hydraulics.designFlowM3PerH`, `requirement.annualMwh` and `availability` (checked by `validate`), `sources`, selectors of nodes
 and jobs, `queue.maxHeldFraction`, `capping.maxStepFraction`. What the core can hold and manifests cannot say: weights of the
 solver other than gap and budget, and the seed; they have defaults.
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scheduler.config.calendar import holidays_of
 from scheduler.config.findings import did_you_mean, error, one_of, refuse
 from scheduler.config.kinds import DispatchPolicy, HeatOfftake, Site, ThermalPlug, WorkloadClass
 from scheduler.config.kinds import site as site_kind
 from scheduler.config.kinds.base import seconds
-from scheduler.config.kinds.offtake import Firm, Tariff
+from scheduler.config.kinds.offtake import Firm, FirmProduct, Sla, Tariff
 from scheduler.config.kinds.plug import Capture, HeatPumpSpec, MaintenanceWindow, Storage
 from scheduler.config.kinds.policy import Capping, DispatchPolicySpec
 from scheduler.config.load import Manifests
@@ -25,14 +26,17 @@ from scheduler.domain.contract import (
     EnergyPriceKind,
     FirmRule,
     HeatTariff,
+    Revise,
+    Silence,
     TariffKind,
     TimeOfUseBand,
 )
+from scheduler.domain.contract import FirmProduct as DomainProduct
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.job import Flexibility, JobClass
 from scheduler.domain.settings import Levers, Mode, SeasonLevers, Settings, SolveBudget
 from scheduler.domain.time import utc
-from scheduler.units import kw_from_w
+from scheduler.units import S_PER_MIN, kw_from_w
 
 INSULATED = "insulated"
 SLOT_S = 900
@@ -75,6 +79,7 @@ def site_from(manifests: Manifests, *, policy: str | None = None) -> nouns.Site:
         electricity=_electricity(given.spec.electricity, rules.objective.carbon_price_eur_per_tonne),
         overhead_fraction_of_it=given.spec.overhead_fraction_of_it,
         site_limit_kw=rules.limits.site_max_kw,
+        holidays=holidays_of(given.spec.country or ""),
     )
 
 
@@ -244,6 +249,16 @@ def _window(window: MaintenanceWindow, max_heat_kw: float, nodes: int) -> nouns.
     return nouns.Maintenance(start_utc=utc(window.start), end_utc=utc(window.end), available_kw=left_kw, reason=window.reason)
 
 
+def offtakes_from(manifests: Manifests) -> tuple[nouns.Offtake, ...]:
+    """The customers' contracts, also where no node pools are known.
+
+    Raises:
+        Misconfigured: a name that does not exist.
+    """
+    refuse(broken_references(manifests))
+    return tuple(_offtake(offtake, manifests) for offtake in manifests.of(HeatOfftake))
+
+
 def _offtake(offtake: HeatOfftake, manifests: Manifests) -> nouns.Offtake:
     """A customer's contract."""
     spec = offtake.spec
@@ -258,7 +273,7 @@ def _offtake(offtake: HeatOfftake, manifests: Manifests) -> nouns.Offtake:
         priority=spec.priority,
         demand_source=nouns.DemandSource(spec.demand.source),
         constant_demand_kw=spec.demand.constant_kw or 0.0,
-        firm=None if spec.firm is None else _firm(spec.firm),
+        firm=None if spec.firm is None else _firm(spec.firm, spec.sla),
         interruptible=spec.interruptible,
         critical=spec.critical,
         supply_curve=_supply_curve(offtake, reach_c(plug)),
@@ -289,16 +304,33 @@ def _tariff(tariff: Tariff) -> HeatTariff:
     return HeatTariff(kind=TariffKind(tariff.kind), **stated)
 
 
-def _firm(firm: Firm) -> FirmRule:
-    """The rule of firm heat, with its one product."""
-    product = firm.products[0]
+def _firm(firm: Firm, sla: Sla | None) -> FirmRule:
+    """The rule of firm heat; a promised availability is the share of the time in which promises must be kept."""
+    first, products = firm.products[0], tuple(_firm_product(product) for product in firm.products)
+    plain = DomainProduct(gate_local=first.gate, hours=min(24, first.delivery_hours))
     return FirmRule(
-        gate_local=product.gate,
+        gate_local=first.gate,
         quantile=firm.quantile,
         tolerance_fraction=firm.tolerance_fraction,
         shortfall_eur_per_kwh=firm.shortfall_eur_per_kwh,
         capacity_eur_per_kwh=firm.capacity_eur_per_kwh,
-        delivery_hours=product.delivery_hours,
+        delivery_hours=plain.hours,
+        products=() if products == (plain,) else products,
+        kept_fraction=0.0 if sla is None else sla.availability,
+        on_silence=Silence(firm.on_silence),
+        late_s=firm.answer_late_minutes * S_PER_MIN,
+    )
+
+
+def _firm_product(product: FirmProduct) -> DomainProduct:
+    """One gate of the contract."""
+    return DomainProduct(
+        gate_local=product.gate,
+        start_local=product.delivery_start,
+        start_day=product.delivery_day,
+        hours=product.delivery_hours,
+        resolution_s=round(seconds(product.resolution)),
+        revise=Revise(product.revise),
     )
 
 

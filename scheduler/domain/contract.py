@@ -82,11 +82,44 @@ class HeatTariff:
     take_or_pay_kwh_per_year: float = 0.0
 
 
+class Revise(StrEnum):
+    """What a gate may do to a period that is bound already; nothing is ever lowered."""
+
+    NEVER = "never"
+    UP = "up"
+
+
+class Silence(StrEnum):
+    """What the customer's silence to a promise means: it binds all the same, or nothing is owed until he accepts it."""
+
+    BIND = "bind"
+    WITHDRAW = "withdraw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirmProduct:
+    """What one gate a day makes binding: a kW for each period of `resolution_s`, 900, 1800 or 3600 s.
+
+    Delivery goes from local time `start_local`, `start_day` days after the gate's local day, to the local time `hours` later.
+    """
+
+    gate_local: str = "10:30"
+    start_local: str = "00:00"
+    start_day: int = 1
+    hours: int = 24
+    resolution_s: int = 3600
+    revise: Revise = Revise.NEVER
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirmRule:
-    """Firm heat: at the local gate, a kW for each delivery hour of the next local day becomes binding.
+    """Firm heat: at each local gate, a kW for each delivery period becomes binding.
 
-    Shortfall of an hour in kWh = max(0, (1 - tolerance_fraction) * promised - delivered), paid at shortfall_eur_per_kwh.
+    Shortfall of a period in kWh = max(0, (1 - tolerance_fraction) * promised - delivered), paid at shortfall_eur_per_kwh.
+
+    products: all of one resolution. Without any there is one: at `gate_local` the first `delivery_hours` of the next local day.
+    kept_fraction: share of the promised time in which promises must be kept within the tolerance; 0: the contract asks for
+    none. on_silence: what no acknowledgement means. late_s: so long after a gate it is still answered.
     """
 
     gate_local: str = "10:30"
@@ -95,3 +128,12 @@ class FirmRule:
     shortfall_eur_per_kwh: float = 0.16
     capacity_eur_per_kwh: float = 0.004
     delivery_hours: int = 24
+    products: tuple[FirmProduct, ...] = ()
+    kept_fraction: float = 0.0
+    on_silence: Silence = Silence.BIND
+    late_s: float = 7200.0
+
+    @property
+    def sold(self) -> tuple[FirmProduct, ...]:
+        """The products, at least one."""
+        return self.products or (FirmProduct(gate_local=self.gate_local, hours=min(24, self.delivery_hours)),)

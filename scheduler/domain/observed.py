@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+
+from scheduler.domain.signals import Basis, Grade
 from scheduler.domain.snapshot import FinishedJob
-from scheduler.domain.time import Series
+from scheduler.domain.time import IntArray, Series
 from scheduler.units import S_PER_MIN
 
 # The past is kept in quarter hours, whatever slots a plan has; each begins on the quarter hour in UTC.
@@ -84,12 +87,29 @@ class Past:
     going: dict[str, Going] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who said a value, and what it is; grade None: its source does not tell."""
+
+    source: str
+    grade: Grade | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Origins:
+    """Who said each slot of a series: `slots`, (slots,), holds places in `parts`, -1 where nothing is known."""
+
+    parts: tuple[Origin, ...] = ()
+    slots: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SourceReading:
     """What a source said about one quantity, last.
 
     issued_utc: when the source made it, None when it does not say. fetched_utc: when it was last there and good. source: who
-    said it, by the name its owner gave it. assumed: made by a rule, told by nobody: fit to plan on, not to learn from.
+    said it, by the name its owner gave it; where several did, the one that tells the present. assumed: made by a rule, told by
+    nobody: fit to plan on, not to learn from. origins: who said each slot; without parts: `source` said all. basis: of carbon.
     """
 
     quantity: str
@@ -98,3 +118,5 @@ class SourceReading:
     fetched_utc: datetime
     source: str
     assumed: bool = False
+    origins: Origins = field(default_factory=Origins)
+    basis: Basis | None = None

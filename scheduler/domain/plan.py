@@ -181,7 +181,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Offer:
-    """Heat offered to one customer on `grid` (one value per slot): median, band, firm, limits; advisory unless acting."""
+    """Heat offered to one customer on `grid` (one value per slot): median, band, firm, limits; advisory unless acting.
+
+    withdrawn: no plan stands behind it, so that nobody may count on anything.
+    """
 
     offtake_id: str
     plug_id: str
@@ -200,3 +203,4 @@ class Offer:
     shortfall_probability: FloatArray
     boiler_request_kw: float = 0.0
     advisory: bool = True
+    withdrawn: bool = False

@@ -75,6 +75,7 @@ class Settings:
     stop_margin_fraction: a stop on a forecast must gain this much more than it costs (value.md: unsure stops lose).
     capacity_quantile: quantile of a job's duration used to reserve GPUs. arrival_weight: share of the expected arrivals that
     is planned as load: what comes is lumpy where the forecast is smooth, so some work in hand is kept (docs/forecasts.md).
+    weather_error_c: standard deviation of a told outdoor temperature a day ahead; heat demand's band is widened by it.
     replan_tolerance: relative input change under which a cycle may keep its plan (0: never).
     seasons: parts of the year with levers of their own; `levers` holds outside them. `in_force` takes the one of an instant.
     """
@@ -96,6 +97,7 @@ class Settings:
     replan_tolerance: float = 0.0
     plan_max_age_s: float = 10800.0
     max_fill_s: float = 10800.0
+    weather_error_c: float = 1.0
     levers: Levers = field(default_factory=Levers)
     seasons: tuple[SeasonLevers, ...] = ()
     budget: SolveBudget = field(default_factory=SolveBudget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from scheduler.domain.contract import ElectricityContract, FirmRule, HeatTariff
@@ -204,7 +204,10 @@ class Caps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Everything that does not change from cycle to cycle."""
+    """Everything that does not change from cycle to cycle.
+
+    holidays: local days on which forecasts expect people to live as on a Sunday, of all years that may be asked about.
+    """
 
     name: str
     time_zone: str
@@ -218,6 +221,7 @@ class Site:
     site_limit_kw: float | None = None
     currency: str = "EUR"
     extra: dict[str, str] = field(default_factory=dict)
+    holidays: tuple[date, ...] = ()
 
     @property
     def gpus(self) -> int:

@@ -36,6 +36,17 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeLimit:
+    """A customer said that he takes at most `heat_kw` from `start_utc` until `end_utc` (None: until he is heard again)."""
+
+    offtake_id: str
+    start_utc: datetime
+    end_utc: datetime | None
+    heat_kw: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedJob:
     """One finished job, the material of learned durations: real (uncapped) seconds against declared ones."""
 
@@ -81,7 +92,8 @@ class Snapshot:
 
     `plant_forecast_kw` is the plant's own demand forecast by offtake (wins when fresh); `available_gpus` is what each pool
     has now (failures taken off). `sequence` counts snapshots of this operator. `intake_ends_utc`: from here on no new work is
-    taken, as everybody knows (a planned closing, the end of a backtest's window); None: no end in sight.
+    taken, as everybody knows (a planned closing, the end of a backtest's window); None: no end in sight. `take_limits`: what
+    customers said that they take at most, whatever their demand is forecast to be.
     """
 
     observed_utc: datetime
@@ -95,6 +107,7 @@ class Snapshot:
     freshness: tuple[Freshness, ...] = ()
     peak_kw: float = 0.0
     intake_ends_utc: datetime | None = None
+    take_limits: tuple[TakeLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

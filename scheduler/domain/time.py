@@ -72,12 +72,15 @@ def utc(text: str) -> datetime:
     """Parse an ISO 8601 instant that carries its offset and return it in UTC.
 
     Raises:
-        ValueError: without an offset, since a local time would be a guess.
+        ValueError: without an offset, since a local time would be a guess; or before the first year, or after the last.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is no instant in UTC") from error
 
 
 def hourly_grid_count(start_utc: datetime, end_utc: datetime, slot_s: int) -> int:

@@ -8,7 +8,23 @@ import typer
 
 import scheduler
 from scheduler.entrypoints.agent import command as agent
-from scheduler.entrypoints.commands import backtest, bench, demo, dev, operator, plan, release, validate
+from scheduler.entrypoints.commands import (
+    backtest,
+    bench,
+    commission,
+    demo,
+    dev,
+    forecast,
+    operator,
+    plan,
+    plant_link,
+    plant_sim,
+    release,
+    report,
+    signals,
+    validate,
+)
+from scheduler.entrypoints.setter import command as setter
 
 app = typer.Typer(
     name="heat-dispatch",
@@ -42,9 +58,16 @@ app.command(name="backtest", help=backtest.HELP)(backtest.backtest)
 app.command(name="validate", help=validate.HELP)(validate.validate)
 app.command(name="operator", help=operator.HELP)(operator.operator)
 app.command(name="agent", help=agent.HELP)(agent.agent)
+app.command(name="agent-setter", help=setter.HELP)(setter.agent_setter)
+app.command(name="commission", help=commission.HELP)(commission.commission)
+app.command(name="plant-sim", help=plant_sim.HELP)(plant_sim.plant_sim)
+app.command(name="plant-link", help=plant_link.HELP)(plant_link.plant_link)
 app.command(name="release", help=release.HELP)(release.release)
 app.add_typer(bench.app, name="bench")
 app.add_typer(dev.app, name="dev")
+app.add_typer(signals.app, name="signals")
+app.add_typer(forecast.app, name="forecast")
+app.add_typer(report.app, name="report")
 
 
 def main() -> None:

@@ -22,8 +22,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 STDOUT = "-"
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# A line number between colons is no emoji: "jobs.csv:100: gpus".
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 class FindingLike(Protocol):

@@ -33,3 +33,41 @@ JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Wr
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a self-contained page.")]
 CycleMinutes = Annotated[int, typer.Option("--cycle-minutes", min=15, max=240, help="Minutes between plans.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=64, help="Runs side by side.")]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        "--allow-host",
+        metavar="HOST",
+        envvar="HEAT_DISPATCH_ALLOWED_HOSTS",
+        help="Of the internet's hosts sources may ask this one, or *.example.org; may be given more than once "
+        "[default: the providers' own].",
+    ),
+]
+InsideHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST",
+        envvar="HEAT_DISPATCH_INSIDE_HOSTS",
+        help="Sources may ask this host of your own network or machine too, HOST or HOST:PORT, by http as well.",
+    ),
+]
+SignalFiles = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="HEAT_DISPATCH_SIGNAL_FILES",
+        help="Folder of the files that sources may name (`file` of csv_feed and json_feed) [default: none].",
+    ),
+]
+Contact = Annotated[
+    str, typer.Option(envvar="HEAT_DISPATCH_CONTACT", help="Your address of mail or web, told to every host that is asked.")
+]
+Rates = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="HEAT_DISPATCH_RATES",
+        help="Exchange rates: lines as `DKK: 7.46`, or the European Central Bank's eurofxref-daily.xml.",
+    ),
+]

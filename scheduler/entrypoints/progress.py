@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeEla
 
 from scheduler.entrypoints.console import err
 from scheduler.simulate.backtest import Options
+from scheduler.simulate.outage_scripts import OUTAGE
 from scheduler.units import S_PER_MIN
 from scheduler.views.style import STRATEGY_NAMES
 
@@ -26,6 +27,10 @@ class RunProgress:
     time: TaskID
     runs: TaskID
     bound: TaskID
+    title: str = ""
+    running: str | None = STRATEGY_NAMES["ours"]
+    outages: int = 0
+    alike_done: int = 0
     said_s: float = 0.0
 
     @classmethod
@@ -39,7 +44,8 @@ class RunProgress:
             clock = bars.add_task(f"{title}: {STRATEGY_NAMES['ours']}", total=None, said="", visible=planned)
             runs = bars.add_task("all runs", total=None, said="")
             bound = bars.add_task("the bound", total=None, said="", visible=False, start=False)
-            yield cls(progress=bars, console=console, time=clock, runs=runs, bound=bound)
+            outages = len(options.outages)
+            yield cls(progress=bars, console=console, time=clock, runs=runs, bound=bound, title=title, outages=outages)
 
     def watching(self, options: Options) -> Options:
         """The same options, reporting here as well as where they already report."""
@@ -64,14 +70,34 @@ class RunProgress:
 
     def passed(self, numbers: Mapping[str, Any]) -> None:
         """One cycle of our run is over."""
+        name = STRATEGY_NAMES.get(numbers.get("run", "ours"), numbers.get("run"))
+        if name != self.running:
+            self.running = name
+            self.progress.reset(self.time, description=f"{self.title}: {name}")
         self.progress.update(self.time, completed=numbers["done"], total=numbers["total"], said=str(numbers["at"]))
-        self.say(f"{STRATEGY_NAMES['ours']} at {numbers['at']}", self.time)
+        if self.outages:
+            self.say(f"{name} at {numbers['at']}{self.outages_left(numbers['done'] / max(1, numbers['total']))}")
+        else:
+            self.say(f"{name} at {numbers['at']}", self.time)
 
     def finished(self, key: str, count: int, total: int) -> None:
         """A run is over; after the last one the runs are scored and the bound is sought."""
         said = f"{STRATEGY_NAMES.get(key, key.replace('_', ' '))} done" if count < total else "seeking the bound"
         self.progress.update(self.runs, completed=count, total=total, said=said)
-        self.say(f"{count} of {total} runs, {said}")
+        self.alike_done += key == "ours" or key.startswith(OUTAGE)
+        self.say(f"{count} of {total} runs, {said}{self.outages_left()}")
+
+    def outages_left(self, begun: float = 0.0) -> str:
+        """Our run and those with outages take about as long as each other: the time left of all, at their pace so far.
+
+        begun: how much of a further one is done, as a share. Empty without outages, and when nothing of them is left.
+        """
+        share = (self.alike_done + begun) / (1 + self.outages)
+        if not self.outages or not 0.0 < share < 1.0:
+            return ""
+        elapsed_s = self.task(self.runs).elapsed or 0.0
+        left = timedelta(seconds=round(elapsed_s * (1.0 - share) / share))
+        return f", {self.alike_done} of {1 + self.outages} runs with and without outages, about {left} left of them"
 
     def seeking(self, number: int, total: int) -> None:
         """The bound has come to a piece of its window."""

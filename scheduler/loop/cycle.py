@@ -35,7 +35,7 @@ async def run_cycle(ports: Ports, site: Site, settings: Settings, last: Plan | N
     in_force = settings.in_force(snapshot.observed_utc, site.time_zone)
     decision = await ports.decider.decide(site, snapshot, in_force, last)
     outcomes = await ports.actuator.apply(decision.actions)
-    receipts = await ports.publisher.publish(decision.offers, decision.setpoints)
+    receipts = await ports.publisher.publish(decision.offers, decision.setpoints, decision.commitments)
     entry = cycle_entry(snapshot, decision)
     await ports.ledger.append_cycle(entry)
     return CycleRecord(snapshot=snapshot, decision=decision, outcomes=outcomes, receipts=receipts, entry=entry)

@@ -19,9 +19,11 @@ from scheduler.core.planning.fallback import rule_plan
 from scheduler.core.planning.problem import build_problem, plan_grid
 from scheduler.core.planning.solve import digest_of, solve
 from scheduler.core.planning.work import Work, works
+from scheduler.core.publishing.firm import in_force
 from scheduler.core.publishing.offers import offers_of
 from scheduler.core.publishing.promises import promises_of
 from scheduler.core.publishing.setpoints import setpoints_of
+from scheduler.core.publishing.taking import limited_outlook, taken
 from scheduler.domain.decision import Decision
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Plan, PlanStatus
@@ -125,6 +127,7 @@ def _works_anyhow(site: Site, snapshot: Snapshot, settings: Settings) -> tuple[W
 def _view(site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None) -> View:
     """Forecast, and write the problem."""
     ahead = outlook(site, snapshot, settings, plan_grid(snapshot.observed_utc, settings))
+    ahead = limited_outlook(ahead, snapshot.take_limits)
     return View(
         site=site,
         snapshot=snapshot,
@@ -132,7 +135,7 @@ def _view(site: Site, snapshot: Snapshot, settings: Settings, last: Plan | None)
         works=works(site, snapshot.jobs, ahead.durations, ahead.arrival_draw_w, settings),
         last=last,
         outlook=ahead,
-        problem=build_problem(site, snapshot, ahead, settings),
+        problem=build_problem(site, taken(snapshot), ahead, settings),
     )
 
 
@@ -172,20 +175,26 @@ def _descend(view: View, reason: str) -> Plan:
 
 
 def _decision(view: View, plan: Plan, violations: tuple[str, ...] = ()) -> Decision:
-    """Plan to actions through the guard; offers, setpoints and promises unless everything is let go."""
+    """Plan to actions through the guard; offers, setpoints and promises unless everything is let go.
+
+    Only Dispatch promises: before it nothing binds, so no gate is answered.
+    """
     now, settings = view.snapshot.observed_utc, view.settings
     let_go = plan.status is PlanStatus.LET_GO
     wanted = release_all(view.site, view.works, now) if let_go else actions_of(view.site, plan, view.works, settings, now)
     actions, refused = guard(view.site, view.snapshot, settings, view.works, wanted, let_go=let_go)
     ahead = view.outlook if settings.mode is not Mode.OBSERVE else None
+    binds = settings.mode is Mode.DISPATCH and not let_go
+    promises = () if ahead is None or not binds else promises_of(view.site, view.snapshot, ahead, plan, settings)
+    told = replace(view.snapshot, commitments=in_force((*view.snapshot.commitments, *promises)))
     return Decision(
         at_utc=now,
         plan=_without_expected(plan),
         actions=actions,
         refused=refused,
-        offers=() if ahead is None else offers_of(view.site, view.snapshot, ahead, plan, settings),
+        offers=() if ahead is None else offers_of(view.site, taken(told), ahead, plan, settings),
         setpoints=() if let_go or not _steers(settings) else setpoints_of(view.site, plan, settings, now),
-        commitments=() if let_go or ahead is None else promises_of(view.site, view.snapshot, ahead, plan, settings),
+        commitments=promises,
         violations=violations,
     )
 

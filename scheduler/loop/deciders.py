@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
+from scheduler.loop.child import end_with_parent
 from scheduler.loop.decide import decide, decide_by_rule, decide_degraded
 
 # One thread per process: spinning BLAS threads made the solver five times slower on busy cores (optimisation.md 7.2).
@@ -244,7 +245,7 @@ def _pinned_threads() -> Iterator[None]:
 def _serve(pipe: Connection, clock_s: Seconds, work: Decide, rule: Decide) -> None:
     """The child: answer requests until the pipe closes; it never outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to answer: it ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     pipe.send(READY)
     while True:
         try:
@@ -261,14 +262,6 @@ def _serve(pipe: Connection, clock_s: Seconds, work: Decide, rule: Decide) -> No
             pipe.send((number, answer))
         except OSError:
             return
-
-
-def _end_with_parent() -> None:
-    """End this process when the parent is gone, also in the middle of a solve."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _told(what: str, error: BaseException) -> str:

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from scheduler.core.accounting.past import KEPT, joined, laid, on_quarters, over, since, until
-from scheduler.core.accounting.told import MAX_AGE_S, freshness_of
+from scheduler.core.accounting.told import MAX_AGE_S, believed_plant, freshness_of
 from scheduler.core.forecast.calendar import floor_hour
-from scheduler.core.publishing.firm import local_instant
+from scheduler.core.tariffs.gates import local_instant
 from scheduler.domain.contract import EnergyPriceKind
 from scheduler.domain.job import JobState
 from scheduler.domain.observed import (
@@ -34,7 +34,7 @@ from scheduler.domain.observed import (
     unit_of,
 )
 from scheduler.domain.site import DemandSource, Offtake, Site
-from scheduler.domain.snapshot import Commitment, Freshness, History, PlantState, Snapshot
+from scheduler.domain.snapshot import Commitment, Freshness, History, PlantState, Snapshot, TakeLimit
 from scheduler.domain.time import FloatArray, Series, TimeGrid
 
 JOBS_MAX_AGE_S = 900.0
@@ -57,6 +57,7 @@ class Seen:
     available_gpus: dict[str, int]
     commitments: tuple[Commitment, ...] = ()
     intake_ends_utc: datetime | None = None
+    take_limits: tuple[TakeLimit, ...] = ()
 
 
 def snapshot_of(site: Site, seen: Seen, max_age_s: Mapping[str, float] = MAX_AGE_S) -> Snapshot:
@@ -68,14 +69,16 @@ def snapshot_of(site: Site, seen: Seen, max_age_s: Mapping[str, float] = MAX_AGE
         max_age_s: by quantity, how long after its last word a source is stale.
     """
     told = {reading.quantity: reading for reading in seen.readings}
+    plugs = {plug.plug_id: plug for plug in site.plugs}
     return Snapshot(
         observed_utc=seen.observed_utc,
         sequence=seen.sequence,
         jobs=seen.jobs,
         history=history_of(site, seen, told),
-        plants=seen.plants,
+        plants=tuple(believed_plant(plugs[state.plug_id], state) for state in seen.plants if state.plug_id in plugs),
         available_gpus=dict(seen.available_gpus),
         commitments=seen.commitments,
+        take_limits=seen.take_limits,
         plant_forecast_kw=plant_forecasts(site, told),
         freshness=freshness(site, seen, told, max_age_s),
         peak_kw=peak_kw(site, seen),

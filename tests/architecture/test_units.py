@@ -16,7 +16,7 @@ import scheduler.domain
 
 ROOT = Path(scheduler.__file__).parent
 UNIT_WORDS = {
-    "kw", "kwh", "w", "j", "s", "h", "c", "k", "eur", "fraction", "utc", "percent", "gpus", "count", "g", "kg", "min",
+    "kw", "m3", "kwh", "w", "j", "s", "h", "c", "k", "eur", "fraction", "utc", "percent", "gpus", "count", "g", "kg", "min",
     "milliwatt", "millijoule", "month", "year", "gap",
 }  # fmt: skip
 # Dimensionless by nature; each one says why.
@@ -40,6 +40,7 @@ DIMENSIONLESS = {
     "weight": "share of an option",
     "against_persistence": "skill",
     "against_hour_of_week": "skill",
+    "against_last_week": "skill",
     "mae": "unit of the named series",
     "amount": "unit in its own field `unit`",
     "basis": "rows of several units, compared with themselves only",

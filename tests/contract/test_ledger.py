@@ -386,3 +386,16 @@ def test_another_file_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="not a database"):
         SqlLedger(str(path))
     assert path.read_text(encoding="utf-8").startswith("not a database")
+
+
+def test_a_server_that_has_become_a_standby_is_worth_another_try(postgres_url: str) -> None:
+    """It answers as a primary does, and takes no writes: after a failover a client may hold the old one for a while."""
+    ledger = SqlLedger(postgres_url)
+    try:
+        with ledger._engine.connect() as connection:
+            connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+            connection.commit()
+        with pytest.raises(Retryable, match="read-only"):
+            run(ledger.append([entry()]))
+    finally:
+        ledger.close()

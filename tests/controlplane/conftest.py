@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import queued_world
 import yaml
-from kube_objects import STRANGER
+from kube_objects import STRANGER, end_namespace
 from operated import Operated
 
 from scheduler.adapters.devcluster import kueue as kueue_beside
@@ -61,4 +61,4 @@ def namespace(cluster: DevCluster) -> Iterator[str]:
     name = f"test-{next(_NUMBERS)}"
     cluster.admin.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield name
-    cluster.admin.delete(f"/api/v1/namespaces/{name}")
+    end_namespace(cluster, name)

@@ -1,12 +1,10 @@
-"""The admission policies on a real API server: who is held at creation, and who writes the status of a NodePower."""
+"""The admission policies on a real API server: who is held at creation."""
 
 from __future__ import annotations
 
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 import yaml
 from kube_objects import HEAT, QUEUE, job, jobs_path
 
-from scheduler.adapters.devcluster.client import ApiClient, ApiRefused, Object
+from scheduler.adapters.devcluster.client import Object
 from scheduler.adapters.devcluster.cluster import DevCluster
 
 POLICIES = Path(__file__).parents[2] / "policies" / "admission"
@@ -56,15 +54,6 @@ def held(found: Object) -> bool:
     return by_admission
 
 
-def refusal(client: ApiClient, path: str) -> str:
-    """Why a client may not write a status; empty when it may."""
-    try:
-        client.patch(path, {"status": {"lease": "None"}})
-    except ApiRefused as error:
-        return error.message
-    return ""
-
-
 def plain(name: str = "train", **labels: str) -> Object:
     """A Job that nobody suspends."""
     return job(name, suspend=False, labels={key.replace("__", "/"): value for key, value in labels.items()})
@@ -92,7 +81,7 @@ def test_the_api_server_finds_no_fault_in_the_policies(cluster: DevCluster, lab:
     kinds = [kind for kind in PLURALS if not kind.endswith("Binding")]
     found = [one for kind in kinds for one in cluster.admin.items(f"{ADMISSION}/{PLURALS[kind]}")]
     ours = [one for one in found if one["metadata"]["name"].startswith("heatdispatch-")]
-    assert len(ours) == 4
+    assert len(ours) == 3
     assert [one["status"]["typeChecking"] for one in ours if "typeChecking" in one.get("status", {})] in ([], [{}])
 
 
@@ -203,52 +192,3 @@ def test_whoever_turns_the_lever_of_a_held_job_has_it_for_good(cluster: DevClust
 def handed(name: str) -> Object:
     """Metadata of a Job whose start its owner leaves to the plan."""
     return {"name": name, "annotations": {"heatdispatch.io/start": "planned"}}
-
-
-def test_the_status_of_a_node_power_is_its_own_agents(cluster: DevCluster, lab: str) -> None:
-    """Tokens as agents have them: bound to a pod, and so to the node of that pod."""
-    nodes = [one["metadata"]["name"] for one in cluster.admin.items("/api/v1/nodes")][:2]
-    account = f"/api/v1/namespaces/{lab}/serviceaccounts/agent"
-    cluster.admin.create(account.rsplit("/", 1)[0], {"metadata": {"name": "agent"}})
-    rules = [{"apiGroups": ["heatdispatch.io"], "resources": ["nodepowers/status"], "verbs": ["patch", "update"]}]
-    rbac = "/apis/rbac.authorization.k8s.io/v1"
-    cluster.admin.apply(
-        f"{rbac}/clusterroles/adm-agent",
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": "adm-agent"},
-            "rules": rules,
-        },
-    )
-    subject = {"kind": "ServiceAccount", "name": "agent", "namespace": lab}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "adm-agent"}
-    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "adm-agent"}}
-    cluster.admin.apply(f"{rbac}/clusterrolebindings/adm-agent", binding | {"subjects": [subject], "roleRef": role})
-    tokens = {}
-    for node in nodes:
-        container = {"name": "agent", "image": "example.test/agent:1"}
-        spec = {
-            "nodeName": node,
-            "serviceAccountName": "agent",
-            "containers": [container],
-            "tolerations": [{"operator": "Exists"}],
-        }
-        pod = cluster.admin.create(f"/api/v1/namespaces/{lab}/pods", {"metadata": {"name": f"agent-{node}"}, "spec": spec})
-        bound = {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": bound}}
-        tokens[node] = cluster.admin.create(f"{account}/token", request)["status"]["token"]
-        cluster.admin.apply(f"{HEAT}/nodepowers/{node}", api_object("NodePower", node, {"planId": "p", "generation": 1}))
-    mine = f"{HEAT}/nodepowers/{nodes[0]}/status"
-    with closing(cluster.client_of(tokens[nodes[0]])) as own, closing(cluster.client_of(tokens[nodes[1]])) as other:
-        # Its role is in force a moment after it was bound.
-        found = cluster.wait("its own agent writes", lambda: own.patch(mine, {"status": {"lease": "Valid"}}))
-        assert found["status"]["lease"] == "Valid"
-        for stranger in (other, cluster.admin):
-            said = cluster.wait("the policy in force", partial(refusal, stranger, mine))
-            assert f"the status of NodePower {nodes[0]} is written by the agent of that node only" in said
-        own.patch(mine, {"status": {"lease": "Expired"}})
-    for node in nodes:
-        cluster.admin.delete(f"{HEAT}/nodepowers/{node}")
-    for path in (f"{rbac}/clusterrolebindings/adm-agent", f"{rbac}/clusterroles/adm-agent"):
-        cluster.admin.delete(path)

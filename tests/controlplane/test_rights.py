@@ -26,6 +26,12 @@ REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 TURN_S = 90.0
 TOLD = ("events", "patch")
 REFUSED = (401, 403)
+# Nobody listens there; without its token nobody is asked either.
+TOKENED: dict[str, Any] = {
+    "provider": "entsoe",
+    "options": {"area": "DK2", "url": "https://127.0.0.1:9"},
+    "secretRef": {"name": "heat-dispatch-signals"},
+}
 MODEST: dict[str, Any] = {
     "flexibility": "deferrable",
     "maxDelay": "10s",
@@ -151,6 +157,8 @@ def lived(governed: Operated) -> Operated:
     """An operator that has done everything that it ever does: hold, tell, tell anew, place, cap, answer Kueue, stand by."""
     cluster = governed.cluster
     other = governed.replica("--namespace", "heat-too")
+    # One that waits takes a badge off that nobody wears.
+    governed.replica("--pod", "replica")
     kind = {"apiVersion": "heatdispatch.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "modest"}}
     cluster.admin.apply(f"{HEAT}/workloadclasses/modest", {**kind, "spec": MODEST})
     for number in range(4):
@@ -169,10 +177,14 @@ def lived(governed: Operated) -> Operated:
     cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": dear_now(5)}}})
     cluster.wait("a cap", lambda: cluster.admin.get(node)["spec"].get("gpus"), TURN_S)
     cluster.wait("an Event told anew", lambda: any((one.resource, one.verb) == TOLD for one in governed.written()), TURN_S)
+    governed.policy(sources={"price": [TOKENED]})
     caps = f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/heat-dispatch-caps"
     first = cluster.wait("a beat", lambda: cluster.admin.get(caps)["spec"]["renewTime"], TURN_S)
     cluster.wait("another one", lambda: cluster.admin.get(caps)["spec"]["renewTime"] != first, TURN_S)
     cluster.wait("its word", lambda: "this one only observes" in other.told(), TURN_S)
+    badge = Right("patch", "pods", "", HOME)
+    cluster.wait("a badge taken off", lambda: badge in used(governed), TURN_S)
+    cluster.wait("a secret looked for", lambda: any(one.resource == "secrets" for one in used(governed)), TURN_S)
     heard = "another installation is in this cluster"
     cluster.wait("the leader's word", lambda: any(heard in one.told() for one in governed.replicas), TURN_S)
     return governed
@@ -199,6 +211,8 @@ def test_without_it_the_very_request_is_refused(lived: Operated) -> None:
     for number, right in enumerate(RIGHTS):
         user = f"without-{number}"
         (others,) = [[one for one in rights if one != right] for rights in granted if right in rights]
-        cluster.wait("its roles", partial(allowed, cluster, user, others[0]))
+        # A role of one right has nothing left by which it could prove that it is in force.
+        if others:
+            cluster.wait("its roles", partial(allowed, cluster, user, others[0]))
         assert not allowed(cluster, user, right), f"{right} is granted twice"
         assert allowed(cluster, OPERATOR, right)

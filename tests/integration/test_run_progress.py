@@ -8,6 +8,8 @@ from rich.console import Console
 
 from scheduler.entrypoints.progress import RunProgress
 from scheduler.simulate.backtest import Options, Teller
+from scheduler.simulate.outage_scripts import OutageScript
+from scheduler.simulate.outages import OutageKind, Source
 
 
 def watched(clock: list[float]) -> str:
@@ -42,6 +44,26 @@ def test_a_line_a_minute() -> None:
         "0:05:00  1 of 4 runs, FIFO done",
         "0:06:40  bound, piece 1 of 26",
     ]
+
+
+def test_with_outages_the_time_left_is_that_of_all_of_them() -> None:
+    """Ours and three outages, each as long as the others: after 100 s one and a half of four are done, so 167 s are left."""
+    console, clock = Console(file=io.StringIO(), width=200), [0.0]
+    script = OutageScript(sources=(Source.PRICE,), kind=OutageKind.SILENT, length="1h", start_s=0.0, end_s=3600.0, what="price")
+    with RunProgress.started("week", Options(outages=(script,) * 3), console) as progress:
+        progress.progress.get_time = lambda: clock[0]
+        for task in progress.progress.tasks:
+            task._get_time = progress.progress.get_time
+            task.start_time = 0.0
+        clock[0] = 50.0
+        progress.finished("ours", 1, 20)
+        clock[0] = 100.0
+        progress.passed({"run": script.key, "done": 50, "total": 100, "at": "Mon 05:00"})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == (
+        "0:01:40  outage of price, 1h silent from 0 h at Mon 05:00, 1 of 4 runs with and without outages, "
+        "about 0:02:47 left of them\n"
+    )
 
 
 def test_every_run_is_told_of_once() -> None:

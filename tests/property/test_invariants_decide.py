@@ -13,8 +13,8 @@ from small_world import ACTING, NOW, PREEMPTIBLE, history, hourly_series, queued
 
 from scheduler.adapters.record.digest import plan_digest
 from scheduler.adapters.record.store import read_cycle, replay, stored, write_cycle
+from scheduler.core.forecast.durations import still_running
 from scheduler.core.forecast.outlook import outlook
-from scheduler.core.planning.base_load import still_running
 from scheduler.core.planning.problem import build_problem, plan_grid
 from scheduler.core.planning.work import flexible_class, works
 from scheduler.domain.action import HoldJob, SetCap, StartJob, StopJob

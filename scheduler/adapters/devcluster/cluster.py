@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -24,7 +23,7 @@ from scheduler.adapters.devcluster.arguments import PORTS, Layout
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.certificates import make_all
 from scheduler.adapters.devcluster.client import ApiClient, ApiRefused, Object, condition
-from scheduler.adapters.devcluster.processes import PortTaken, Processes, free_ports
+from scheduler.adapters.devcluster.processes import PortTaken, Processes, Upright, free_ports
 from scheduler.domain.errors import Misconfigured, Permanent
 
 Found = TypeVar("Found")
@@ -65,7 +64,7 @@ class Options:
     apiserver_flags: tuple[str, ...] = ()
 
 
-class DevCluster:
+class DevCluster(Upright):
     """etcd, API server, controller manager, scheduler and kwok in a folder. Start it in the main thread.
 
     Programs are named as their files are: `kill("kube-apiserver")`. After `stop` the logs and the audit log are still there.
@@ -81,19 +80,6 @@ class DevCluster:
         self.started_s: dict[str, float] = {}
         self._layout = Layout(folder=self.folder, toolbox=toolbox)
         self._clients: dict[str, ApiClient] = {}
-
-    def __enter__(self) -> Self:
-        """Start; whatever goes wrong, nothing is left running."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop."""
-        self.stop()
 
     # --- up and down
 

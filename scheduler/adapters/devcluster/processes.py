@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
 
 from scheduler.domain.errors import Permanent
 
@@ -28,6 +30,31 @@ class ProcessDied(Permanent):
 
 class PortTaken(ProcessDied):
     """It ended because somebody took its port between our choosing it and its binding it."""
+
+
+class Upright(Protocol):
+    """What runs inside a `with` block and leaves nothing behind."""
+
+    def start(self) -> None:
+        """Bring it up."""
+        ...
+
+    def stop(self) -> None:
+        """End all of it, also what a start that failed has left."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Start; whatever goes wrong, nothing is left running."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        self.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +89,12 @@ class Processes:
             )
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal, such as SIGSTOP or SIGCONT."""
-        self.running[name].send_signal(number)
+        """Send a signal, such as SIGSTOP or SIGCONT; a program that is told to stop has stopped on return, or ended."""
+        process = self.running[name]
+        process.send_signal(number)
+        if number == signal.SIGSTOP:
+            # Its threads stop one by one: until the last has, requests may still be answered.
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def kill(self, name: str) -> None:
         """End a program at once, when it runs, and wait until it is gone. It is no longer missed by `check`."""

@@ -21,6 +21,8 @@ from scheduler.adapters.kubernetes.writes import Verb, Write
 from scheduler.domain.job import JobClass, JobPhase
 
 SAME_W = 0.5
+# Of a GPU: split, without permission, not answering. One that is left to somebody else stays wished for: its agent tries again.
+UNAVAILABLE = "unavailable"
 # What a NodePower without caps states; with caps it is the policy's.
 LEASE_S = 120.0
 CHANGED = "CapsChanged"
@@ -131,9 +133,9 @@ def _caps_of(power: Obj, wanted: Caps) -> list[dict[str, Any]]:
 
 
 def _takes(gpu: Obj, cap_w: float) -> bool:
-    """Whether a GPU takes a limit; one that says nothing of its limits takes none."""
+    """Whether a GPU takes a limit; one that says nothing of its limits, or that it cannot be capped, takes none."""
     low, high = at(gpu, "minWatts"), at(gpu, "maxWatts")
-    return _number(low) and _number(high) and low <= cap_w < high
+    return text(gpu, "condition") != UNAVAILABLE and _number(low) and _number(high) and low <= cap_w < high
 
 
 def _number(value: object) -> bool:

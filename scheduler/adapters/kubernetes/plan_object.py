@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from scheduler.domain.action import HoldJob, SetCap, StartJob, StopJob
 from scheduler.domain.decision import Decision
+from scheduler.domain.observed import SourceReading
 from scheduler.domain.plan import Offer, Plan
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import Settings
@@ -22,6 +23,7 @@ MOST_HOURS = 96
 OUTLOOK_HOURS = 24
 MOST_TERMS = 32
 MOST_PARTS = 64
+MOST_OTHERS = 8
 LONGEST_REASON = 1024
 CENT_DIGITS, KW_DIGITS, GAP_DIGITS, PRICE_DIGITS = 2, 1, 5, 4
 
@@ -73,6 +75,25 @@ def plan_status(
     if problem is not None:
         status["outlook"] = outlook(plan, problem)
     return status
+
+
+def signals(readings: Iterable[SourceReading]) -> list[dict[str, Any]]:
+    """Who told what a plan rests on; what nobody knows anything of is left out."""
+    found = []
+    for one in sorted(readings, key=lambda reading: reading.quantity):
+        known = np.flatnonzero(np.isfinite(one.series.values))
+        if not len(known):
+            continue
+        others = sorted({part.source for part in one.origins.parts} - {one.source})
+        told = {
+            "quantity": one.quantity,
+            "source": one.source[:LONGEST_REASON],
+            "heardAt": instant(one.fetched_utc),
+            "knownUntil": instant(one.series.grid.time_of(int(known[-1]) + 1)),
+            "assumed": one.assumed,
+        }
+        found.append({**told, **({"others": [name[:LONGEST_REASON] for name in others[:MOST_OTHERS]]} if others else {})})
+    return found[:MOST_TERMS]
 
 
 COUNTED: dict[type, str] = {HoldJob: "held", StartJob: "started", StopJob: "stopped", SetCap: "capped"}

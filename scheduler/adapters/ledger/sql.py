@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from scheduler.adapters.ledger.migrate import upgrade
@@ -30,8 +30,12 @@ from scheduler.domain.ledger import CycleEntry, LedgerEntry
 
 T = TypeVar("T")
 BUSY_TIMEOUT_S = 30
+# PostgreSQL's word for a server that takes no writes: a standby, or a primary that has become one.
+READ_ONLY = "25006"
 # Waits between tries to turn the write-ahead log on.
 JOURNAL_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+# Option of a connection that writes nothing: it waits for no writer.
+READS = "heat_dispatch_reads"
 EXPECTED_URL = "sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
 
 
@@ -93,8 +97,8 @@ def _write_ahead(connection: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Take the write lock at once, so that two writers queue instead of failing half-way."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock at once, so that two writers queue instead of failing half-way; who only reads needs none."""
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READS) else "BEGIN IMMEDIATE")
 
 
 class Database:
@@ -113,6 +117,7 @@ class Database:
         """
         url = ledger_url(url_text)
         self._what, self._engine, self._inline = what, engine_for(url), inline
+        self._reads = self._engine.execution_options(**{READS: True})
         self._postgres = url.get_backend_name() == "postgresql"
         try:
             upgrade(self._engine)
@@ -132,12 +137,30 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
+        except DBAPIError as error:
+            if not _passes(error):
+                raise
+            raise Retryable(f"{self._what}: {error.orig}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """One transaction that writes nothing, on what was there when it began."""
+        try:
+            with self._reads.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if not _passes(error):
+                raise
             raise Retryable(f"{self._what}: {error.orig}") from error
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Here or on a thread."""
         return work() if self._inline else await asyncio.to_thread(work)
+
+
+def _passes(error: DBAPIError) -> bool:
+    """Whether a database that answers so may take it later: it is busy, away, or only to be read since a failover."""
+    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") == READ_ONLY
 
 
 class SqlLedger(Database):

@@ -117,8 +117,37 @@ HEAT = (
 )
 
 SOURCES = (
-    gauge("source_age_seconds", "Age of the newest reading of a source.", "source"),
+    gauge("source_age_seconds", "Time since a source last told of a quantity.", "source", "quantity"),
+    gauge(
+        "source_last_success_timestamp_seconds", "Unix time at which a source last told of a quantity.", "source", "quantity"
+    ),
+    gauge(
+        "source_fallback_depth",
+        "Place of the source in use in the chain of a quantity: 0 the first; -1: none of the chain is usable, and what was "
+        "heard last, a model or the last plan is used.",
+        "quantity",
+    ),
+    counter(
+        "source_rejected_values_total",
+        "Values that a source told and that were not taken, by reason: implausible, conflict (told twice, differently), unit, "
+        "currency (no rate), basis (average or marginal), far, infinite, quantity, surplus.",
+        "source",
+        "reason",
+    ),
+    counter(
+        "source_polls_total",
+        "Polls by outcome: good; partial (values with gaps or rejected ones); nothing (not published yet); unanswered; "
+        "malformed; unusable (no value that could be taken).",
+        "source",
+        "outcome",
+    ),
     gauge("agents", "Node agents that measure power (answering), and those not heard for three minutes (silent).", "state"),
+    gauge(
+        "dcgm_nodes",
+        "Nodes of whose power DCGM tells (answering), by way (exporter, prometheus); silent: those asked that are not heard.",
+        "way",
+        "state",
+    ),
     gauge("source_usable", "1 while a source is young enough to plan with, 0 when its fallback or nothing is used.", "source"),
 )
 

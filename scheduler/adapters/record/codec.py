@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -82,6 +82,8 @@ def _plain(hint: type) -> Coder:
         return _write_float, _read_float
     if hint is datetime:
         return (lambda at: at.astimezone(UTC).isoformat()), _read_instant
+    if hint is date:
+        return date.isoformat, date.fromisoformat
     if isinstance(hint, type) and issubclass(hint, Enum):
         return (lambda member: member.value), hint
     if hint in (int, str, bool):

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from scheduler.config.calendar import holidays_of
 from scheduler.domain.time import utc
 from scheduler.units import S_PER_H, S_PER_MIN
 
@@ -67,6 +68,12 @@ def _instant(text: str) -> str:
     return text
 
 
+def _country(name: str) -> str:
+    """A country whose holidays are known, or a part of one."""
+    holidays_of(name)
+    return name
+
+
 def _day(text: str) -> str:
     """A calendar day."""
     try:
@@ -81,6 +88,9 @@ DurationText = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32, exa
 LocalTime = Annotated[str, Field(pattern=LOCAL_TIME_PATTERN, max_length=5, examples=["10:30"])]
 MonthDay = Annotated[str, Field(pattern=MONTH_DAY_PATTERN, max_length=5, examples=["10-01"])]
 ZoneName = Annotated[str, Field(min_length=1, max_length=64, examples=["Europe/Copenhagen"]), AfterValidator(_zone)]
+CountryName = Annotated[
+    str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$", max_length=6, examples=["DK", "DE-BY"]), AfterValidator(_country)
+]
 InstantText = Annotated[str, Field(max_length=40, pattern=INSTANT_PATTERN), AfterValidator(_instant)]
 DayText = Annotated[str, Field(max_length=10, json_schema_extra={"format": "date"}), AfterValidator(_day)]
 Word = Annotated[str, Field(max_length=1024)]

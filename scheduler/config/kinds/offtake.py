@@ -109,16 +109,32 @@ class Tariff(Part):
 
 
 class FirmProduct(Part):
-    """A promise of the day ahead."""
+    """One gate a day, and what it makes binding."""
 
-    gate: LocalTime = about("Local time after which the next day's promise is binding.")
-    delivery_start: Literal["00:00"] = about("Local begin of the delivery on the next day.", default="00:00")
-    delivery_hours: int = about("Hours of delivery.", "h", default=24, ge=1, le=24)
-    resolution: Literal["1h"] = about("One promise per hour.", default="1h")
+    gate: LocalTime = about("Local time after which the promise is binding.")
+    delivery_start: LocalTime = about("Local begin of the delivery.", default="00:00")
+    delivery_day: int = about("Day of the delivery's begin: 0 the gate's own, 1 the next.", "d", default=1, ge=0, le=7)
+    delivery_hours: int = about(
+        "Delivery ends at the local time so many hours later; a whole day has 23, 24 or 25.", "h", default=24, ge=1, le=48
+    )
+    resolution: Literal["15m", "30m", "1h"] = about(
+        "One promise for each so long period; of all products the same.", default="1h"
+    )
+    revise: Literal["never", "up"] = about(
+        "What this gate may do to a period that is bound already: nothing, or raise it. Nothing is ever lowered.",
+        default="never",
+    )
 
 
 class Firm(Part):
     """The rule of firm heat."""
+
+    rules: ClassVar = (
+        (
+            "!self.products.exists(a, self.products.exists(b, a.resolution != b.resolution))",
+            "all products must have the same resolution",
+        ),
+    )
 
     time_zone: ZoneName | None = about("Zone of the gate; the site's when not given.", default=None)
     quantile: float = about("Quantile of deliverable heat that may be promised.", "1", default=0.1, gt=0.0, lt=1.0)
@@ -127,7 +143,17 @@ class Firm(Part):
     capacity_eur_per_kwh: float = about(
         "Payment per promised kWh, delivered or not asked for.", EUR_PER_KWH, default=0.0, ge=0.0
     )
-    products: list[FirmProduct] = about("The product: one in this version.", min_length=1, max_length=1)
+    on_silence: Literal["bind", "withdraw"] = about(
+        "A promise that is not acknowledged: binds, or nothing is owed until it is accepted.", default="bind"
+    )
+    answer_late_minutes: float = about(
+        "A gate that was missed is still answered so long after it, for what has not begun.",
+        "min",
+        default=120.0,
+        ge=0.0,
+        le=1440.0,
+    )
+    products: list[FirmProduct] = about("Gates and what they sell.", min_length=1, max_length=12)
 
 
 class Sla(Part):

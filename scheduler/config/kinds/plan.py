@@ -63,6 +63,17 @@ class Outlook(Part):
     offtakes: list[OfftakeOutlook] = about("Heat customers.", default_factory=list, max_length=64)
 
 
+class PlanSignal(Part):
+    """Who told one quantity when the plan was made."""
+
+    quantity: Word = about("Quantity: price, carbon, outdoor, heat_demand.")
+    source: Word = about("Source that told the present.")
+    others: list[Word] = about("Sources that told what it left open.", default_factory=list, max_length=8)
+    heard_at: InstantText = about("When the source was last heard.")
+    known_until: InstantText | None = about("End of what is known.", default=None)
+    assumed: bool = about("Made by a rule, told by nobody.", default=False)
+
+
 class DispatchPlanStatus(Status):
     """The plan in numbers; replaced in place, history is in the ledger."""
 
@@ -78,6 +89,7 @@ class DispatchPlanStatus(Status):
     baseline: list[Term] = about("Cost of the baseline by term.", default_factory=list, max_length=32)
     heat: list[PlugHeat] = about("Heat by plug and hour.", default_factory=list, max_length=64)
     outlook: Outlook | None = about("The next day by pool and customer; only of a plan that was solved.", default=None)
+    signals: list[PlanSignal] = about("Who told what the plan rests on.", default_factory=list, max_length=32)
     held: int | None = about("Jobs held.", "count", default=None, ge=0)
     started: int | None = about("Jobs started.", "count", default=None, ge=0)
     stopped: int | None = about("Jobs stopped.", "count", default=None, ge=0)

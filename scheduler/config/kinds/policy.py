@@ -36,19 +36,38 @@ class LeverSwitches(Part):
     pausing: bool | None = about("Stop and resume preemptible jobs.", default=None)
 
 
+class SecretRef(Part):
+    """A Secret by its name."""
+
+    name: Name = about("Name of a Secret in the operator's own namespace; its keys are the provider's credentials by name.")
+
+
 class Source(Part):
     """One provider of a fallback chain."""
 
-    provider: Annotated[str, Field(min_length=1, max_length=64)] = about("Name of the provider.")
-    max_age: DurationText = about("Older data count as missing.", "duration", default="2h")
+    provider: Annotated[str, Field(min_length=1, max_length=64)] = about(
+        "Name of the provider; `heat-dispatch signals providers` lists them."
+    )
+    name: Name | None = about("What logs, metrics and conditions call it; not given: the provider's name.", default=None)
+    max_age: DurationText | None = about(
+        "Older data count as missing; not given: 24h for price and heat demand, 6h for carbon and weather.",
+        "duration",
+        default=None,
+    )
     options: dict[str, str] = about("Options of the provider.", default_factory=dict)
+    secret_ref: SecretRef | None = about("Where its credentials are; not given: it needs none.", default=None)
+
+    @property
+    def called(self) -> str:
+        """Its own name, else the provider's."""
+        return self.name or self.provider
 
 
 class Sources(Part):
-    """Ordered fallback chains, the first that answers wins."""
+    """Ordered fallback chains: the first source that has something usable wins, later ones fill what it does not reach."""
 
     price: list[Source] = about("Electricity price.", default_factory=list, max_length=8)
-    carbon: list[Source] = about("Carbon intensity.", default_factory=list, max_length=8)
+    carbon: list[Source] = about("Carbon intensity, average or marginal throughout.", default_factory=list, max_length=8)
     weather: list[Source] = about("Outdoor temperature.", default_factory=list, max_length=8)
     heat_demand: list[Source] = about("Heat demand.", default_factory=list, max_length=8)
 
@@ -135,7 +154,9 @@ class DispatchPolicySpec(Part):
     pools: list[Name] = about("Pools of this policy; none: all.", default_factory=list, max_length=256)
     objective: Objective = about("Aim.", default_factory=Objective)
     levers: LeverSwitches = about("Levers that differ from the preset.", default_factory=LeverSwitches)
-    sources: Sources = about("Where data come from; not read by plan and backtest.", default_factory=Sources)
+    sources: Sources = about(
+        "Where data come from; read by operator and `signals check`, not by plan and backtest.", default_factory=Sources
+    )
     seasons: list[Season] = about(
         "Presets by season, by the local day of each planning cycle; outside them the objective's holds.",
         default_factory=list,
@@ -164,6 +185,7 @@ class DispatchPolicy(Resource):
         ("Mode", "string", ".spec.mode"),
         ("Preset", "string", ".spec.objective.preset"),
         ("Held", "integer", ".status.heldJobs"),
+        ("Sources", "string", ".status.conditions[?(@.type=='SourcesReady')].reason"),
         ("Ready", "string", ".status.conditions[?(@.type=='Ready')].status"),
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from scheduler.config.kinds.base import MAX_ITEMS, Name, Part, Resource, Status, ZoneName, about
+from scheduler.config.kinds.base import MAX_ITEMS, CountryName, Name, Part, Resource, Status, ZoneName, about
 
 EUR_PER_KWH = "EUR/kWh"
 
@@ -68,6 +68,9 @@ class SiteSpec(Part):
     """Place, electricity, pools."""
 
     time_zone: ZoneName = about("IANA time zone of gates, seasons and reports.")
+    country: CountryName | None = about(
+        "Country, or part of one, whose public holidays forecasts take for Sundays; none when not given.", default=None
+    )
     currency: Literal["EUR"] = about("Currency; all prices are in it.", default="EUR")
     overhead_fraction_of_it: float = about(
         "Electricity of the building per electricity of IT, without cooling of heat we do not sell.",

@@ -29,6 +29,7 @@ from scheduler.entrypoints.commands.backtest import show
 from scheduler.entrypoints.commands.plan import described
 from scheduler.entrypoints.console import friendly, talk, write_json, write_text
 from scheduler.entrypoints.options import CycleMinutes, JsonFile, Workers
+from scheduler.entrypoints.plantsim.answering import AnsweringPlants
 from scheduler.simulate.backtest import Options, backtest
 from scheduler.simulate.bookkeeping import slot_entries
 from scheduler.simulate.generate import demo_scenario
@@ -40,8 +41,9 @@ from scheduler.views.report import backtest_page, plan_page
 
 HELP = """Run a virtual cluster of 256 GPUs as a heat plant for a winter week and compare it with what others would have done.
 
-Weather, prices, heat demand and jobs are generated from `--seed`; the loop is the one that the operator runs. In the end the
-output folder holds report.html, plan.html, plan.json, schedule.json (the message to the heat plant) and ledger.db.
+Weather, prices, heat demand and jobs are generated from `--seed`; the loop is the one that the operator runs, and two heat
+plants answer its schedules. In the end the output folder holds report.html, plan.html, plan.json, schedule.json (the message
+to the heat plant), acknowledgements.json (what the plants answered) and ledger.db.
 
 **Example**
 
@@ -78,10 +80,11 @@ class DirectLedger:
 
 @dataclass(slots=True)
 class Witness:
-    """Books the meters after every cycle and keeps the last plan of the period, with what it was made from."""
+    """Books the meters after every cycle, lets the plants answer, and keeps the last plan with what it was made from."""
 
     ledger: SqlLedger
     period_s: float
+    plants: AnsweringPlants
     booked: int = 0
     snapshot: Snapshot | None = None
     decision: Decision | None = None
@@ -90,6 +93,8 @@ class Witness:
 
     def step(self, world: World, steering: Planned) -> None:
         """One cycle is over."""
+        if steering.memory.snapshot is not None:
+            self.plants.cycle(steering.publisher.offers, world.now_utc, steering.memory.snapshot.sequence)
         slots = range(self.booked, world.record.slots)
         self.ledger.append_now(slot_entries(world, slots, steering.memory.last))
         self.booked = world.record.slots
@@ -119,13 +124,16 @@ def demo(
         soft_wrap=True,
     )
     ledger = SqlLedger(f"sqlite:///{output / LEDGER_FILE}")
-    witness = Witness(ledger=ledger, period_s=days * S_PER_DAY)
+    witness = Witness(ledger=ledger, period_s=days * S_PER_DAY, plants=AnsweringPlants(scenario.site.name))
     try:
         pace = Options(cycle_s=cycle_minutes * int(S_PER_MIN), workers=workers, clock_s=time.perf_counter)
         report = run(scenario, witness, console, pace)
     finally:
         ledger.close()
     show(report, console)
+    console.print("\nWhat the heat plants answered:")
+    for line in witness.plants.told():
+        console.print(f"  {line}", soft_wrap=True, markup=False)
     write_outputs(output, report, scenario.site, witness)
     write_json(json_file, report)
     console.print(f"\nOpen {output / 'report.html'} (needs no network); the ledger is {output / LEDGER_FILE}.", soft_wrap=True)
@@ -147,7 +155,7 @@ def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -
             settings=Settings(budget=DEMO_BUDGET, commit_slots=pace.cycle_s // pace.slot_s),
             ablation=False,
             bound_budget=DEMO_BOUND,
-            on_cycle=view.update if live else DailyLine(console),
+            on_cycle=view.update if live else DailyLine(console, witness.plants),
             on_step=witness.step,
             on_done=view.finish,
             ledger=DirectLedger(witness.ledger),
@@ -158,9 +166,9 @@ def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -
 class DailyLine:
     """Says one line a day where there is no terminal to draw on."""
 
-    def __init__(self, console: Console) -> None:
-        """Speak on `console`."""
-        self.console = console
+    def __init__(self, console: Console, plants: AnsweringPlants) -> None:
+        """Speak on `console`, also of what plants answered."""
+        self.console, self.plants = console, plants
         self.day = -1
 
     def __call__(self, numbers: Mapping[str, Any]) -> None:
@@ -168,12 +176,14 @@ class DailyLine:
         day = int(numbers["done"] // S_PER_DAY)
         if day != self.day and numbers["done"] < numbers["total"]:
             self.day = day
-            self.console.print(plain_line(numbers), soft_wrap=True, markup=False)
+            for line in (plain_line(numbers), *(f"  heat plant {told}" for told in self.plants.told())):
+                self.console.print(line, soft_wrap=True, markup=False)
 
 
 def write_outputs(output: Path, report: Mapping[str, Any], site: Site, witness: Witness) -> None:
     """The report, the last plan of the period, and what it told the heat plant."""
     write_json(str(output / "report.json"), report)
+    write_json(str(output / "acknowledgements.json"), witness.plants.to_json())
     write_text(output / "report.html", backtest_page(report))
     if witness.snapshot is None or witness.decision is None:
         return

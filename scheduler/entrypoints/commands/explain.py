@@ -117,6 +117,7 @@ def explained(policy: str, obj: Obj, held: Iterable[JobView], now_utc: datetime,
         "objective": objective,
         "baseline": baseline,
         "jobs": {name: at(status, name) or 0 for name in ("held", "started", "stopped", "capped")},
+        "signals": [_signal(one) for one in at(status, "signals") or ()],
         **_outlook(at(status, "outlook") or NOTHING, now_utc, hours),
         "holds": holds(held),
     }
@@ -145,6 +146,18 @@ def _instants(given: Iterable[datetime | None]) -> list[str]:
     """The first and the last of some instants; empty when none is known."""
     known = sorted(one for one in given if one is not None)
     return [known[0].isoformat(), known[-1].isoformat()] if known else []
+
+
+def _signal(given: Obj) -> dict[str, Any]:
+    """Who told a quantity, and until when it is known."""
+    until = instant(given, "knownUntil")
+    return {
+        "quantity": text(given, "quantity"),
+        "source": text(given, "source"),
+        "others": [str(one) for one in at(given, "others") or ()],
+        "knownUntil": None if until is None else until.isoformat(),
+        "assumed": bool(at(given, "assumed")),
+    }
 
 
 def _terms(status: Obj, name: str) -> dict[str, float]:

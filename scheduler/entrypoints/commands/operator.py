@@ -8,14 +8,18 @@ from typing import Annotated
 import typer
 
 from scheduler.adapters.kubernetes.runtime.connection import own_namespace
-from scheduler.adapters.kubernetes.runtime.logs import configure
-from scheduler.adapters.telemetry.agents import Trust
+from scheduler.adapters.logs import configure
+from scheduler.adapters.telemetry.asking import Trust
 from scheduler.entrypoints.console import friendly
 from scheduler.entrypoints.operator.agents import NAMESPACE as AGENTS_NAMESPACE
 from scheduler.entrypoints.operator.agents import PORT as AGENTS_PORT
 from scheduler.entrypoints.operator.agents import AgentOptions, named_targets
-from scheduler.entrypoints.operator.run import Operator, Options
+from scheduler.entrypoints.operator.options import Options
+from scheduler.entrypoints.operator.power import EXPORTER_PORT, DcgmOptions
+from scheduler.entrypoints.operator.run import Operator
+from scheduler.entrypoints.operator.signals import SignalOptions
 from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
+from scheduler.entrypoints.options import AllowedHosts, Contact, InsideHosts, Rates, SignalFiles
 
 HELP = """Run the operator: watch Jobs, Nodes and our kinds, plan every cycle; hold, release, stop and cap as policies allow.
 
@@ -39,28 +43,67 @@ AgentsToken = Annotated[
 AgentsCa = Annotated[
     Path | None, typer.Option(metavar="FILE", help="CA certificates of the agents; with it they are asked by https.")
 ]
+Kubeconfig = Annotated[Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")]
+Namespace = Annotated[
+    str, typer.Option(help="The installation it belongs to [default: the pod's own namespace, else heat-dispatch].")
+]
+LeaseNamespace = Annotated[
+    str, typer.Option(help="Where the one Lease is by which all operators of a cluster agree who leads.")
+]
+Pod = Annotated[
+    str,
+    typer.Option(
+        help="Our own pod, labelled heatdispatch.io/leads while we lead, for the Service of heat plants.", metavar="NAME"
+    ),
+]
+Series = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="series.csv with prices, weather and heat demand, before all sources of policies; read when it changes.",
+    ),
+]
+SignalCache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="HEAT_DISPATCH_SIGNAL_CACHE",
+        help="Keep here what sources told, over restarts [default: in memory alone].",
+    ),
+]
+Ledger = Annotated[
+    str, typer.Option(metavar="URL", help="Database of the ledger: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.")
+]
+DcgmNamespace = Annotated[
+    str, typer.Option(help="Where no agent runs, ask the dcgm-exporter pods of this namespace for power [default: nobody].")
+]
+DcgmPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the exporters.")]
+PrometheusUrl = Annotated[
+    str, typer.Option(metavar="URL", help="Where neither runs, ask a Prometheus that scrapes dcgm-exporter [default: none].")
+]
+PrometheusMatch = Annotated[
+    str, typer.Option(metavar="MATCHERS", help='Which series are of this cluster, where it has others: `cluster="heat-1"`.')
+]
+PrometheusToken = Annotated[Path | None, typer.Option(metavar="FILE", help="File with the bearer token for the Prometheus.")]
+PrometheusCa = Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificates of the Prometheus.")]
 
 
 @friendly
 def operator(  # noqa: PLR0913 - one parameter per option of the command
-    kubeconfig: Annotated[
-        Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
-    ] = None,
+    kubeconfig: Kubeconfig = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    namespace: Annotated[
-        str, typer.Option(help="The installation it belongs to [default: the pod's own namespace, else heat-dispatch].")
-    ] = "",
-    lease_namespace: Annotated[
-        str, typer.Option(help="Where the one Lease is by which all operators of a cluster agree who leads.")
-    ] = LEASE_NAMESPACE,
+    namespace: Namespace = "",
+    lease_namespace: LeaseNamespace = LEASE_NAMESPACE,
     identity: Annotated[str, typer.Option(help="Unique name of this replica [default: host and process].")] = "",
-    series: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="series.csv with prices, weather and heat demand, read when it changes.")
-    ] = None,
-    ledger: Annotated[
-        str,
-        typer.Option(metavar="URL", help="Database of the ledger: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE."),
-    ] = "sqlite:///heat-dispatch.db",
+    pod: Pod = "",
+    series: Series = None,
+    allowed_host: AllowedHosts = None,
+    inside_host: InsideHosts = None,
+    signal_cache: SignalCache = None,
+    signal_files: SignalFiles = None,
+    contact: Contact = "",
+    rates: Rates = None,
+    ledger: Ledger = "sqlite:///heat-dispatch.db",
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
     ] = None,
@@ -69,6 +112,12 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     agents_port: AgentsPort = AGENTS_PORT,
     agents_token: AgentsToken = None,
     agents_ca: AgentsCa = None,
+    dcgm_namespace: DcgmNamespace = "",
+    dcgm_port: DcgmPort = EXPORTER_PORT,
+    prometheus_url: PrometheusUrl = "",
+    prometheus_match: PrometheusMatch = "",
+    prometheus_token: PrometheusToken = None,
+    prometheus_ca: PrometheusCa = None,
     host: Annotated[str, typer.Option(help="Address of probes and metrics [default: every one].")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of probes and metrics; 0 takes a free one.")] = 8080,
     writes_per_s: Annotated[float, typer.Option(min=0.1, help="Writes to the API server per second, at most.")] = 20.0,
@@ -79,27 +128,46 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     form = _one_of("--log-format", log_format, ("text", "json"))
     level = _one_of("--log-level", log_level.lower(), ("debug", "info", "warning", "error"))
     configure(as_json=form == "json", level=level)
+    dcgm_trust = Trust(token_file=prometheus_token, ca_file=prometheus_ca)
     options = Options(
         kubeconfig=kubeconfig,
         context=context,
         namespace=namespace or own_namespace() or NAMESPACE,
         lease_namespace=lease_namespace,
         identity=identity,
+        pod=pod,
         series=series,
+        signals=_signals(allowed_host, inside_host, signal_cache, signal_files, rates, contact),
         ledger=ledger,
         record=record,
-        agents=AgentOptions(
-            namespace=agents_namespace,
-            port=agents_port,
-            secure=agents_ca is not None,
-            trust=Trust(token_file=agents_token, ca_file=agents_ca),
-            named=named_targets(agent or ()),
+        agents=_agents(agents_namespace, agents_port, agents_token, agents_ca, agent),
+        dcgm=DcgmOptions(
+            namespace=dcgm_namespace, port=dcgm_port, prometheus=prometheus_url, match=prometheus_match, trust=dcgm_trust
         ),
         host=host,
         port=port,
         writes_per_s=writes_per_s,
     )
     Operator(options).run()
+
+
+def _signals(
+    allowed: list[str] | None,
+    inside: list[str] | None,
+    cache: Path | None,
+    files: Path | None,
+    rates: Path | None,
+    contact: str,
+) -> SignalOptions:
+    """How sources are asked."""
+    hosts, own = tuple(allowed or ()), tuple(inside or ())
+    return SignalOptions(allowed=hosts, inside=own, cache=cache, files=files, rates=rates, contact=contact)
+
+
+def _agents(namespace: str, port: int, token: Path | None, ca: Path | None, named: list[str] | None) -> AgentOptions:
+    """How agents are found and asked."""
+    trust = Trust(token_file=token, ca_file=ca)
+    return AgentOptions(namespace=namespace, port=port, secure=ca is not None, trust=trust, named=named_targets(named or ()))
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -16,18 +16,24 @@ from scheduler.adapters.kubernetes.operator.reconcile import send
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
 from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
-from scheduler.adapters.kubernetes.runtime.fence import Unfenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj
 from scheduler.adapters.kubernetes.runtime.kinds import ADMISSION_CHECKS, JOBS, WORKLOADS
-from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.kubernetes.stale import stale_writes
 from scheduler.adapters.kubernetes.writes import Write
 from scheduler.domain.errors import HeatDispatchError, Misconfigured
+from scheduler.entrypoints.by_hand import written_by_hand
 from scheduler.entrypoints.console import EXIT_FAILED, friendly, talk, write_json
+from scheduler.entrypoints.leaving import Leaving
+from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE
 from scheduler.entrypoints.options import JsonFile
+from scheduler.entrypoints.overrides import end_override
 
 HELP = """Let held jobs go: those whose hold is over (`--stale`), or all (`--all`).
+
+`--uninstall` is `--all` between what else has to end before an installation goes: first no new Job is held and every policy
+only observes; in the end no cap is wished any more, and agents have given theirs back. `--override` ends a heat plant's manual
+override, once whoever took over there says that he has left: the operator does so within seconds.
 
 Needs no operator and none of our kinds: it reads Jobs (and Kueue's Workloads, where there are any) and their annotations. A job
 that somebody changes in the same moment is looked at again. Exit code 1: some could not be let go.
@@ -37,6 +43,10 @@ that somebody changes in the same moment is looked at again. Exit code 1: some c
     heat-dispatch release --stale
 
     heat-dispatch release --all --dry-run
+
+    heat-dispatch release --uninstall
+
+    heat-dispatch release --override district-north
 """
 TRIES = 3
 
@@ -57,29 +67,57 @@ class Released:
 
 
 @friendly
-def release(
+def release(  # noqa: PLR0913 - each is an option of the command
     stale: Annotated[bool, typer.Option("--stale", help="Let go what is held beyond its end, or by nobody.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Let every held job go.")] = False,
+    uninstall: Annotated[
+        bool, typer.Option("--uninstall", help="End every hold and every cap, and what makes new ones.")
+    ] = False,
+    override: Annotated[
+        str, typer.Option("--override", metavar="OFFTAKE", help="End a heat plant's manual override of this HeatOfftake.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be let go.")] = False,
     kubeconfig: Annotated[
         Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    lease_namespace: Annotated[str, typer.Option(help="Where the operators' Lease is (--uninstall).")] = LEASE_NAMESPACE,
     json_file: JsonFile = None,
 ) -> None:
     """Let held jobs go."""
-    if stale == everything:
-        raise Misconfigured("which holds?", where="options", expected="--stale or --all, one of them")
+    if stale + everything + uninstall + bool(override) != 1:
+        expected = "--stale, --all, --uninstall or --override, one of them"
+        raise Misconfigured("which holds?", where="options", expected=expected)
+    if override and dry_run:
+        raise Misconfigured("cannot be tried", where="--override --dry-run", expected="one of them")
+    if uninstall and dry_run:
+        raise Misconfigured("cannot be tried", where="--uninstall --dry-run", expected="--all --dry-run, which tells the holds")
     client = KubeClient(Connection(configuration(kubeconfig, context)))
-    found = let_go(client, everything=everything, dry_run=dry_run)
     console = talk(json_file)
+    told: list[str] = []
+    if override:
+        end_override(client, override, SystemClock().now_utc())
+        console.print(f"overrides of {override} that began before now are ended", markup=False)
+        write_json(json_file, {"override": override})
+        return
+
+    def tell(text: str) -> None:
+        told.append(text)
+        console.print(text, markup=False)
+
+    leaving = Leaving(client, lease_namespace, tell, threading.Event().wait)
+    if uninstall:
+        leaving.stop_holding()
+    found = let_go(client, everything=not stale, dry_run=dry_run)
     for one in found:
         verb = "not let go" if one.error else "would let go" if dry_run else "let go"
         console.print(f"{verb}: {one.kind} {one.namespace}/{one.name}: {one.error or one.why}", markup=False)
     failed = [one for one in found if one.error]
     if not found:
-        console.print("nothing is held" if everything else "no hold is over")
-    write_json(json_file, {"released": [one.to_json() for one in found], "dryRun": dry_run})
+        console.print("no hold is over" if stale else "nothing is held")
+    if uninstall:
+        leaving.stop_capping()
+    write_json(json_file, {"released": [one.to_json() for one in found], "dryRun": dry_run, "told": told})
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
@@ -87,9 +125,7 @@ def release(
 def let_go(client: KubeClient, *, everything: bool, dry_run: bool = False) -> tuple[Released, ...]:
     """Let holds go. Read again, a few times: what was changed meanwhile, and what was held in two ways."""
     clock, done = SystemClock(), dict[tuple[str, str, str], Released]()
-    pause = threading.Event()
-    limiter = WriteLimiter(clock, pause.wait)
-    writer = Writer(client, Unfenced(), limiter, pause.wait, reach=lambda: Reach.LETTING_GO)
+    writer = written_by_hand(client, Reach.LETTING_GO)
     checks = our_checks(_all(client, ADMISSION_CHECKS))
     for _ in range(TRIES):
         jobs, workloads = _all(client, JOBS), _all(client, WORKLOADS)

@@ -14,8 +14,10 @@ from scheduler.config.load import Manifests, load_manifests
 from scheduler.config.validate import validate_manifests
 from scheduler.entrypoints.console import friendly, report_findings, talk, write_json
 from scheduler.entrypoints.options import JsonFile
+from scheduler.entrypoints.signal_cards import findings as source_findings
 
-HELP = """Check a directory of manifests: syntax, fields, references, conformance of plugs and offtakes, suspicious units.
+HELP = """Check a directory of manifests: syntax, fields, references, conformance of plugs and offtakes, suspicious units,
+sources that no provider knows.
 
 Every finding names file, line and field. Exit code 0: nothing stops (warnings may be there); 2: an error.
 
@@ -58,7 +60,8 @@ def checked(directory: Path, now_utc: datetime) -> tuple[Manifests, list[Finding
     manifests, findings = load_manifests(directory)
     if errors_of(findings):
         return manifests, list(findings)
-    return manifests, [*findings, *validate_manifests(manifests, now_utc)]
+    told = [*validate_manifests(manifests, now_utc), *source_findings(manifests)]
+    return manifests, [*findings, *sorted(told, key=lambda finding: finding.level)]
 
 
 def as_json(directory: Path, manifests: Manifests, findings: Sequence[Finding]) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scheduler.adapters.clock import MonotonicClock
 from scheduler.adapters.kubernetes.objects import Obj, labels_of, namespace_of, text
 from scheduler.adapters.kubernetes.operator.stores import Stores
-from scheduler.adapters.kubernetes.runtime.trim import AGENT_LABEL, AGENT_NAME
-from scheduler.adapters.telemetry.agents import Agents, Target, Trust
+from scheduler.adapters.kubernetes.runtime.trim import AGENT_NAME, app_names
+from scheduler.adapters.telemetry.agents import Agents
+from scheduler.adapters.telemetry.asking import Target, Trust
 from scheduler.domain.errors import Misconfigured
 
 PORT = 9464
@@ -37,19 +38,20 @@ def agents_of(options: AgentOptions, stores: Stores, clock: MonotonicClock) -> A
 
 def targets(options: AgentOptions, pods: Sequence[Obj]) -> tuple[Target, ...]:
     """One address per node: a named one, else the running pod of its agent."""
-    scheme = "https" if options.secure else "http"
-    found = {}
+    agents = (pod for pod in pods if namespace_of(pod) == options.namespace and AGENT_NAME in app_names(labels_of(pod)))
+    found = pod_targets(agents, options.port, "https" if options.secure else "http")
+    return tuple({one.node: one for one in (*found, *options.named)}.values())
+
+
+def pod_targets(pods: Iterable[Obj], port: int, scheme: str = "http") -> list[Target]:
+    """Where these pods listen, those that run."""
+    found = []
     for pod in pods:
         node, address = text(pod, "spec", "nodeName"), text(pod, "status", "podIP")
-        if node and address and text(pod, "status", "phase") == "Running" and _is_agent(pod, options.namespace):
+        if node and address and text(pod, "status", "phase") == "Running":
             host = f"[{address}]" if ":" in address else address
-            found[node] = Target(node=node, url=f"{scheme}://{host}:{options.port}")
-    return tuple({**found, **{one.node: one for one in options.named}}.values())
-
-
-def _is_agent(pod: Obj, namespace: str) -> bool:
-    """Whether a pod is an agent's: by its label, and only where nobody else may make pods."""
-    return namespace_of(pod) == namespace and labels_of(pod).get(AGENT_LABEL) == AGENT_NAME
+            found.append(Target(node=node, url=f"{scheme}://{host}:{port}"))
+    return found
 
 
 def named_targets(named: Sequence[str]) -> tuple[Target, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.operator.book import Carrier
@@ -17,22 +18,24 @@ from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.runtime.conditions import Condition
 from scheduler.adapters.kubernetes.runtime.events import EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced, Term
-from scheduler.adapters.kubernetes.runtime.logs import Teller
-from scheduler.adapters.kubernetes.runtime.logs import cycle as told_cycle
+from scheduler.adapters.kubernetes.runtime.kinds import OFFTAKES, POLICIES
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
+from scheduler.adapters.logs import Teller
+from scheduler.adapters.logs import cycle as told_cycle
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.core.acting.newcomer import counter_for
 from scheduler.core.planning.fallback import rule_plan
 from scheduler.domain.decision import CycleRecord
-from scheduler.domain.observed import Past
+from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Mode
 from scheduler.entrypoints.operator.governing import Governing
-from scheduler.entrypoints.operator.observing import ClusterObserver, Readings
-from scheduler.entrypoints.operator.telling import Telling
+from scheduler.entrypoints.operator.observing import ClusterObserver, Said
+from scheduler.entrypoints.operator.plants import Plants
+from scheduler.entrypoints.operator.telling import Telling, no_conditions
 from scheduler.loop.cycle import Ports, run_cycle
 from scheduler.loop.runner import Watch, after_cycle, guard_step, overdue_s
-from scheduler.ports import Decider, HeatPublisher, Ledger
+from scheduler.ports import Decider, Ledger
 
 Recorder = Callable[[Desk, Plan | None, CycleRecord], None]
 
@@ -42,7 +45,11 @@ CLOCK_SET = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Floor:
-    """What the foreman works with."""
+    """What the foreman works with.
+
+    readings: by policy and instant; max_age_s: how old they may be. standing: conditions of a policy that others know of.
+    plants: what heat plants are told, and what they said.
+    """
 
     stores: Stores
     hands: Hands
@@ -53,12 +60,13 @@ class Floor:
     clock: Clocks
     decider: Decider
     ledger: Ledger
-    publisher: HeatPublisher
+    plants: Plants
     past: Callable[[], Past]
-    readings: Readings
+    readings: Callable[[str, datetime], Sequence[SourceReading]]
+    max_age_s: Callable[[str, Sequence[SourceReading]], Mapping[str, float]]
     blind_s: Callable[[], float | None]
     record: Recorder | None = None
-    standing: Callable[[], tuple[Condition, ...]] = tuple
+    standing: Callable[[str], Sequence[Condition]] = no_conditions
     make_sure: Callable[[], None] = lambda: None
 
 
@@ -91,6 +99,8 @@ class Foreman:
 
     def begin(self, writer: Writer) -> None:
         """Take over: read what is there, and look at every job; plan at once, since what was wanted before is forgotten."""
+        # Once more: a look or a cycle that was under way when the last term ended may have written into them since.
+        self._forget()
         self._writer, self._writers = writer, {}
         for post in self._posts.values():
             post.changed = True
@@ -104,6 +114,10 @@ class Foreman:
         self._writer, self._writers = None, {}
         self.floor.metrics.set("leader", 0.0)
         self.floor.metrics.add("leader_changes_total", change="ended")
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is wanted of any job, and no new one can be priced."""
         for book in self.floor.governing.books.values():
             book.close()
         for desk in self.desks:
@@ -144,6 +158,12 @@ class Foreman:
                     except Fenced as error:
                         self._tell.warning("decision dropped", policy=desk.governance.policy, why=error)
 
+    def replan(self, policy: str) -> None:
+        """A plan is due at the guard's next turn: something is known now that was not when the last one was made."""
+        post = self._posts.get(policy)
+        if post is not None and post.watch.decided_utc is not None:
+            post.changed = True
+
     def _due(self, desk: Desk) -> bool:
         """The timer ticks every quarter of an hour; a policy may want less. At once when what it rests on has changed.
 
@@ -174,7 +194,7 @@ class Foreman:
             observer=post.observer,
             decider=carrier,
             actuator=carrier,
-            publisher=floor.publisher,
+            publisher=floor.plants.publisher(desk),
             ledger=floor.ledger,
         )
         now_utc = floor.clock.now_utc()
@@ -190,16 +210,15 @@ class Foreman:
                 floor.record(desk, last, record)
             writer = self._writer
             if writer is not None:
-                self._telling.plan(desk, record, writer, post.baseline_eur)
+                self._telling.plan(desk, record, writer, post.baseline_eur, post.observer.told)
 
     def _price_newcomers(self, desk: Desk, post: _Post, record: CycleRecord) -> None:
         """Write the plan's problem once more: new jobs are priced on it, and the simplest rule's cost is its baseline."""
         rules = desk.governance
         settings = rules.settings.in_force(record.snapshot.observed_utc, rules.site.time_zone)
-        desk.counter = counter_for(rules.site, record.snapshot, settings, record.decision.plan)
-        post.baseline_eur = {}
-        if desk.counter is not None:
-            post.baseline_eur = rule_plan(desk.counter.problem, digest="baseline").cost_eur
+        counter = counter_for(rules.site, record.snapshot, settings, record.decision.plan)
+        desk.counter = counter
+        post.baseline_eur = {} if counter is None else rule_plan(counter.problem, digest="baseline").cost_eur
 
     def _post(self, desk: Desk) -> _Post:
         """The memory of a policy; its observer asks for the desk of that moment."""
@@ -209,7 +228,24 @@ class Foreman:
             def present() -> Desk:
                 return next((one for one in self.desks if one.governance.policy == policy), desk)
 
-            observer = ClusterObserver(present, floor.past, floor.readings, blind_s=floor.blind_s)
+            def told(now_utc: datetime) -> Sequence[SourceReading]:
+                found = floor.readings(policy, now_utc)
+                names = {one.quantity for one in found}
+                return (*found, *(one for one in floor.plants.forecasts(present(), now_utc) if one.quantity not in names))
+
+            observer = ClusterObserver(
+                present,
+                floor.past,
+                told,
+                blind_s=floor.blind_s,
+                said=Said(
+                    states=lambda now_utc: floor.plants.states(present(), now_utc),
+                    promised=lambda now_utc: floor.plants.promised(present(), now_utc),
+                    limits=lambda now_utc: floor.plants.limits(present(), now_utc),
+                    metered=lambda now_utc: floor.plants.metered(present(), now_utc),
+                ),
+                ages_s=partial(floor.max_age_s, policy),
+            )
             self._posts[policy] = _Post(observer=observer)
         return self._posts[policy]
 
@@ -229,8 +265,7 @@ class Foreman:
         writer = self._writer
         if writer is not None:
             self.floor.capper.cap(self.desks, writer)
-            standing = self.floor.standing()
-            self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc, standing)
+            self._telling.statuses(self.floor.governing.current, self._plans(), writer, now_utc, self._standing)
         self._telling.gauges(self.desks, now_utc)
 
     def beat(self, term: Term) -> None:
@@ -280,6 +315,12 @@ class Foreman:
         if letting_go != desk.letting_go:
             desk.letting_go = letting_go
             self.floor.hands.look_at_all()
+
+    def _standing(self, kind: str, name: str) -> Sequence[Condition]:
+        """What is told of one object beside whether it is used."""
+        if kind == POLICIES.kind:
+            return self.floor.standing(name)
+        return self.floor.plants.conditions(name) if kind == OFFTAKES.kind else ()
 
     def _plans(self) -> Mapping[str, Watch]:
         """What each policy remembers."""

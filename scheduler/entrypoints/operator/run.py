@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +18,7 @@ from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
 from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.stores import DECIDED_ON, VITAL, Stores
+from scheduler.adapters.kubernetes.runtime.badge import Badge
 from scheduler.adapters.kubernetes.runtime.caches import Caches
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.connection import Connection, Timeouts, configuration
@@ -37,83 +32,46 @@ from scheduler.adapters.kubernetes.runtime.health import (
     caches_ready,
     moves,
 )
-from scheduler.adapters.kubernetes.runtime.kinds import LEASES
-from scheduler.adapters.kubernetes.runtime.lease import Contest, LeaseTimes
+from scheduler.adapters.kubernetes.runtime.kinds import LEASES, PLUGS
+from scheduler.adapters.kubernetes.runtime.lease import Contest
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
-from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
-from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
+from scheduler.adapters.kubernetes.runtime.reflector import Reflector
 from scheduler.adapters.kubernetes.runtime.rights import Rights
 from scheduler.adapters.kubernetes.runtime.store import Change, Store
 from scheduler.adapters.kubernetes.runtime.timers import Every, Timer, Timers
 from scheduler.adapters.kubernetes.runtime.writer import Reach, Writer
 from scheduler.adapters.ledger.sql import SqlLedger
+from scheduler.adapters.logs import Teller
 from scheduler.adapters.metrics.registry import Metrics
-from scheduler.adapters.sources.chain import Chain
+from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.adapters.sources.file import FileSource
-from scheduler.domain.decision import PlantSetpoint
-from scheduler.domain.observed import SourceReading
-from scheduler.domain.plan import Offer
-from scheduler.entrypoints.operator.agents import AgentOptions, agents_of
+from scheduler.config.contracts import plate_of
+from scheduler.config.kinds import ThermalPlug
+from scheduler.config.live import readable
+from scheduler.entrypoints.ending import told_to_end
+from scheduler.entrypoints.operator.booking import BOOK_S, Accounts, Booker
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
 from scheduler.entrypoints.operator.governing import Governing
 from scheduler.entrypoints.operator.keeping import parse_series, recorder
+from scheduler.entrypoints.operator.options import Options
+from scheduler.entrypoints.operator.plants import LIFE_S, Plants, Speaker
+from scheduler.entrypoints.operator.power import power_of
 from scheduler.entrypoints.operator.rooms import Rooms
-from scheduler.entrypoints.operator.standing import LEASE, LEASE_NAMESPACE, NAMESPACE, Standing, neighbours_of
+from scheduler.entrypoints.operator.secrets import Secrets
+from scheduler.entrypoints.operator.signals import Signals
+from scheduler.entrypoints.operator.standing import LEASE, Standing, neighbours_of
 from scheduler.entrypoints.operator.telling import Telling
 from scheduler.entrypoints.operator.watching import LOOK_S, Sight, Watcher
 from scheduler.loop.deciders import ChildDecider
-from scheduler.loop.runner import GUARD_S
 
-TICK_S = 900.0
-POLL_S = 60.0
 SYNC_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 2.0
 SURE_LIMIT_S = 15.0
-# One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
-REFILL = 59.0 / 60.0
+END_LOOK_S = 0.2
 # One second's worth of writes may come at once; with the other 59 of a minute no minute has more than its sixty.
 REFILL = 59.0 / 60.0
 RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How one operator process runs.
-
-    namespace: the installation that it belongs to. lease_namespace: where all installations look for the one Lease.
-    cycle_s: how often the timer asks whether a policy's cycle is due. ledger: database of the ledger and of the past.
-    series: a series.csv with prices, weather and demand.
-    record: folder for recorded cycles, of which the last `record_keep` stay. agents: who is asked for measured power.
-    """
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    namespace: str = NAMESPACE
-    lease_namespace: str = LEASE_NAMESPACE
-    identity: str = ""
-    host: str = ""
-    port: int = 8080
-    ledger: str = "sqlite:///heat-dispatch.db"
-    series: Path | None = None
-    record: Path | None = None
-    record_keep: int = 96
-    agents: AgentOptions = field(default_factory=AgentOptions)
-    writes_per_s: float = 20.0
-    workers: int = 4
-    cycle_s: float = TICK_S
-    guard_s: float = GUARD_S
-    lease: LeaseTimes = field(default_factory=LeaseTimes)
-    reflector: ReflectorOptions = field(default_factory=ReflectorOptions)
-
-
-class NoPlant:
-    """No heat plant is connected: offers go nowhere, and nobody acknowledges them."""
-
-    async def publish(self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint]) -> tuple[str, ...]:
-        """Tell nobody."""
-        del offers, setpoints
-        return ()
 
 
 class Operator:
@@ -147,17 +105,16 @@ class Operator:
         self._hands = Hands(
             self._stores, self._queue, lambda desk: self.foreman.writer_of(desk), self._events, self._clock, self.metrics
         )
-        self._sources = Chain("sources", self._file_sources())
+        self._signals = self._signals_of(options)
         self._decider = ChildDecider(clock_s=time.monotonic)
         self._ledger, self._history = SqlLedger(options.ledger), SqlHistory(options.ledger, inline=True)
-        self._agents = agents_of(options.agents, self._stores, self._clock)
+        self._power = power_of(options.agents, options.dcgm, self._stores, self._clock)
+        who = Speaker(identity=self.identity, host=options.link_host)
+        self._plants = Plants(LinkStore(options.ledger), self._stores, self._clock, lambda: self.foreman.desks, who)
+        self._booker = Booker(options.ledger, self._clock, self._accounts)
         self._watcher = Watcher(self._sight())
         self.foreman = Foreman(self._floor())
-        guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
-        cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
-        watch = Timer(name="watch", when=Every(seconds=LOOK_S, at_once=True), job=self._watcher.tick)
-        caps = Timer(name="caps", when=Every(seconds=BEAT_S), job=self.foreman.beat)
-        self._timers = Timers((cycle, guard, watch, caps), self._clock)
+        self._timers = self._timers_of(options)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
         leases = KubeClient(self._connected(), RENEWAL, hear=self._rights.heard)
         self._election = Election(
@@ -196,14 +153,17 @@ class Operator:
         """Warm the caches, answer probes, run for leadership."""
         self._health.start()
         self._caches.start()
-        self._spawn("sources", self._poll)
-        self._spawn("agents", lambda: self._agents.run(self._stopping))
+        self._spawn("sources", lambda: self._signals.run(self._stopping))
+        self._spawn("power", lambda: self._power.run(self._stopping))
         self._spawn("events", lambda: self._events.run(self._stopping))
         self._hands.doubting(lambda: self._caches.doubtful(VITAL))
         for number in range(self.options.workers):
             self._spawn(f"hands-{number}", lambda: self._hands.run(self._stopping))
         self._spawn("hands-slow", lambda: self._hands.run(self._stopping, slow=True))
         self._spawn("candidate", self._run_when_warm)
+        if self.options.pod:
+            badge = Badge(self._client, self.options.namespace, self.options.pod, lambda: self._term_writer is not None)
+            self._spawn("badge", lambda: badge.run(self._stopping))
         self._tell.info("started", identity=self.identity, port=self.port)
 
     def stop(self) -> None:
@@ -220,14 +180,14 @@ class Operator:
         self._decider.close()
         self._ledger.close()
         self._history.close()
+        self._plants.close()
         self._tell.info("stopped", identity=self.identity)
 
     def run(self) -> None:
         """Start, wait for SIGTERM or SIGINT, stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        told = told_to_end()
         self.start()
-        while not self._stopping.wait(1.0):
+        while not told() and not self._stopping.wait(END_LOOK_S):
             pass
         self.stop()
 
@@ -268,6 +228,7 @@ class Operator:
         """We lead: a writer for this term, then the timers."""
         self._term_writer = Writer(self._client, term, self._limiter, self._wait, reach=lambda: Reach.FULL)
         self._watcher.begin()
+        self._plants.begin()
         self.foreman.begin(self._term_writer)
         self._timers.start(term)
 
@@ -276,6 +237,7 @@ class Operator:
         self._timers.stop(term)
         self._term_writer = None
         self._watcher.end()
+        self._plants.end()
         self.foreman.end()
         # What is being solved would be dropped, and keep the next term's first plan waiting.
         self._decider.abandon()
@@ -311,12 +273,13 @@ class Operator:
             clock=self._clock,
             decider=self._decider,
             ledger=self._ledger,
-            publisher=NoPlant(),
+            plants=self._plants,
             past=self._watcher.past,
-            readings=self._sources.readings,
+            readings=self._signals.readings,
+            max_age_s=self._signals.max_age_s,
             blind_s=self._blind_s,
             record=None if self.options.record is None else recorder(self.options.record, self.options.record_keep),
-            standing=lambda: self._standing.conditions(),
+            standing=lambda policy: (*self._standing.conditions(), *self._signals.conditions(policy)),
             # Where reading failed, what was seen last may be long past: a cycle waits a moment for it to be read anew.
             make_sure=lambda: self._caches.wait_sure(DECIDED_ON, SURE_LIMIT_S, self._clock, self._wait),
         )
@@ -333,12 +296,12 @@ class Operator:
             desks=lambda: self.foreman.desks,
             departed=Departed(self._stores.jobs).take,
             blind_s=self._blind_s,
-            readings=self._readings,
+            readings=self._signals.of_all,
             store=self._history,
             metrics=self.metrics,
             clock=self._clock,
             note=note,
-            draws=self._agents.draws,
+            draws=self._power.draws,
         )
 
     def _cycle(self, term: Term) -> None:
@@ -346,25 +309,43 @@ class Operator:
         self._watcher.look_within()
         self.foreman.cycle(term)
 
-    def _readings(self, now_utc: datetime) -> Sequence[SourceReading]:
-        """What sources say now."""
-        return self._sources.readings(now_utc)
+    def _accounts(self) -> list[Accounts]:
+        """Whose metered heat is booked: that of every policy."""
+        plates = {plug.name: plate_of(plug) for plug in readable(self._stores.of_policy(PLUGS), ThermalPlug)}
+        return [Accounts(site=desk.governance.site, plates=plates) for desk in self.foreman.desks]
 
     def _blind_s(self) -> float | None:
         """How long the API server has not spoken about what decisions rest on; None before the first whole list."""
         heard_s = max(age.event_s for age in self._caches.ages() if age.name in VITAL)
         return heard_s if self._stores.synced else None
 
-    def _file_sources(self) -> list[FileSource]:
-        """The file of series, if one is given."""
-        path = self.options.series
-        return [] if path is None else [FileSource(path.name, path, parse_series)]
+    def _timers_of(self, options: Options) -> Timers:
+        """What is done again and again while we lead."""
+        guard = Timer(name="guard", when=Every(seconds=options.guard_s, at_once=True), job=self.foreman.guard)
+        cycle = Timer(name="cycle", when=Every(seconds=options.cycle_s, at_once=True), job=self._cycle)
+        watch = Timer(name="watch", when=Every(seconds=LOOK_S, at_once=True), job=self._watcher.tick)
+        caps = Timer(name="caps", when=Every(seconds=BEAT_S), job=self.foreman.beat)
+        life = Timer(name="plants", when=Every(seconds=LIFE_S, at_once=True), job=self._plants.beat)
+        books = Timer(name="books", when=Every(seconds=BOOK_S), job=self._booker.tick)
+        return Timers((cycle, guard, watch, caps, life, books), self._clock)
 
-    def _poll(self) -> None:
-        """Ask the sources again and again; nobody waits for them."""
-        while not self._stopping.is_set():
-            asyncio.run(self._sources.poll(self._clock.now_utc()))
-            self._stopping.wait(POLL_S)
+    def _signals_of(self, options: Options) -> Signals:
+        """The sources of the policies; a file of series, if one is given, comes before them."""
+        series = options.series
+        return Signals(
+            options.signals,
+            self._stores,
+            Secrets(self._client, options.namespace, self._clock),
+            files=[] if series is None else [FileSource(series.name, series, parse_series)],
+            clock=self._clock,
+            metrics=self.metrics,
+            on_news=self._heard,
+        )
+
+    def _heard(self, policy: str) -> None:
+        """A source tells what a policy's plan had to do without: it need not wait for its hour."""
+        self.foreman.replan(policy)
+        self._timers.soon("guard")
 
     def _server(self) -> HealthServer:
         """Probes and metrics."""
@@ -387,8 +368,8 @@ class Operator:
             self.metrics.set(
                 "store_last_event_timestamp_seconds", self._clock.now_utc().timestamp() - age.event_s, kind=age.name
             )
-        silent = self._agents.silent()
-        self.metrics.replace("agents", {("answering",): float(len(self._agents.draws())), ("silent",): float(len(silent))})
+        self._power.gauges(self.metrics)
+        self._signals.gauges()
         self.metrics.set("queue_depth", float(self._queue.count()))
         self._standing.gauges()
         text, kind = self.metrics.exposition()

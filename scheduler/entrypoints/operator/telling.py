@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from scheduler.adapters.kubernetes.admission_check import our_checks
@@ -11,20 +11,21 @@ from scheduler.adapters.kubernetes.objects import NOTHING, Obj, name_of
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import elsewhere
-from scheduler.adapters.kubernetes.plan_object import plan_status
+from scheduler.adapters.kubernetes.plan_object import plan_status, signals
 from scheduler.adapters.kubernetes.runtime import kinds
 from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth, holds, merged
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, NotFound
 from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
-from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 from scheduler.adapters.kubernetes.runtime.writer import Congested, OutOfReach, Writer
 from scheduler.adapters.kubernetes.stale import end_utc
 from scheduler.adapters.kubernetes.why import ADVICE, with_plan, would
+from scheduler.adapters.logs import Episode, Teller
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
 from scheduler.domain.decision import CycleRecord
 from scheduler.domain.errors import HeatDispatchError
+from scheduler.domain.observed import SourceReading
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Mode
 from scheduler.entrypoints.operator.governing import Governed, status_of, told_state
@@ -35,6 +36,16 @@ DEGRADED = "Degraded"
 PLAN_CURRENT = "PlanCurrent"
 # Kueue's condition on an AdmissionCheck.
 ACTIVE = "Active"
+
+
+def no_conditions(_policy: str) -> tuple[()]:
+    """Nothing more is known of a policy."""
+    return ()
+
+
+def no_more_conditions(_kind: str, _name: str) -> tuple[()]:
+    """Nothing more is known of an object."""
+    return ()
 
 
 class Telling:
@@ -86,8 +97,15 @@ class Telling:
         """Say on the policy why the plan is not a fresh one."""
         self._events.say(self._policy(desk.governance.policy), DEGRADED, why[0].upper() + why[1:], kind=WARNING)
 
-    def plan(self, desk: Desk, record: CycleRecord, writer: Writer, baseline_eur: Mapping[str, float]) -> None:
-        """Replace the policy's DispatchPlan."""
+    def plan(
+        self,
+        desk: Desk,
+        record: CycleRecord,
+        writer: Writer,
+        baseline_eur: Mapping[str, float],
+        told: Sequence[SourceReading] = (),
+    ) -> None:
+        """Replace the policy's DispatchPlan; told: what sources said when it was made."""
         policy, decision = desk.governance.policy, record.decision
         seen = self._stores.plans.get(policy)
         for term, value_eur in baseline_eur.items():
@@ -102,8 +120,10 @@ class Telling:
         try:
             if seen is None:
                 writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "spec": {"policyRef": policy}}, policy)
-            problem = None if desk.counter is None else desk.counter.problem
+            counter = desk.counter
+            problem = None if counter is None else counter.problem
             status = plan_status(decision, desk.governance.settings, baseline_eur, problem)
+            status["signals"] = signals(told)
             status["conditions"] = list(merged(seen or NOTHING, (current,), decision.at_utc))
             writer.apply(kinds.PLANS, {"metadata": {"name": policy}, "status": status}, policy, "status", seen)
         except (Fenced, OutOfReach):
@@ -119,11 +139,11 @@ class Telling:
         watches: Mapping[str, Watch],
         writer: Writer,
         now_utc: datetime,
-        standing: Sequence[Condition] = (),
+        standing: Callable[[str, str], Sequence[Condition]] = no_more_conditions,
     ) -> None:
         """Conditions on every object of ours, and on AdmissionChecks that we answer, written when they change.
 
-        `standing`: those of the operator itself, for every policy.
+        `standing`: by kind and name, those that others know of: sources of a policy, plants of an offtake.
         """
         failed = self._checks(writer, now_utc)
         for obj in self._stores.own_objects():
@@ -132,7 +152,7 @@ class Telling:
             if conditions is None:
                 continue
             of_policy = kind == kinds.POLICIES.kind
-            status = status_of(obj, (*conditions, *standing) if of_policy else conditions, now_utc)
+            status = status_of(obj, (*conditions, *standing(kind, name)), now_utc)
             if of_policy:
                 status |= self._policy_status(name, governed, watches)
             try:

@@ -19,7 +19,7 @@ from scheduler.adapters.kubernetes.objects import Obj
 from scheduler.adapters.kubernetes.operator.looks import PoolUse, job_looks, metered_pools, part_of, pool_uses, whole_site
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.runtime.fence import Term
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.adapters.record.codec import decode, encode
 from scheduler.core.accounting.attributed import pod_draws

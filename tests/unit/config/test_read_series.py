@@ -17,8 +17,10 @@ from scheduler.domain.world import WorldSeries
 ZONE = ZoneInfo("Europe/Copenhagen")
 
 
-def read(tmp_path: Path, lines: list[str], header: str = SERIES_HEADER, **scales: float) -> tuple[WorldSeries, list[str]]:
-    series, findings = read_series(write_csv(tmp_path / "series.csv", header, lines), **scales)
+def read(
+    tmp_path: Path, lines: list[str], header: str = SERIES_HEADER, heat_peak_kw: float | None = None
+) -> tuple[WorldSeries, list[str]]:
+    series, findings = read_series(write_csv(tmp_path / "series.csv", header, lines), heat_peak_kw=heat_peak_kw)
     return series, [str(finding) for finding in findings]
 
 
@@ -97,6 +99,20 @@ def test_the_outdoor_column_may_be_missing(tmp_path: Path) -> None:
     lines = [",".join(line.split(",")[:3] + line.split(",")[4:]) for line in series_lines(48)]
     series, _ = read(tmp_path, lines, "start_utc,price_eur_per_mwh,carbon_g_per_kwh,heat_demand_kw")
     assert np.isnan(series.outdoor_c.values).all()
+
+
+def test_columns_by_another_name_and_only_those_that_are_needed(tmp_path: Path) -> None:
+    lines = [",".join([line.split(",")[0], line.split(",")[-1]]) for line in series_lines(48)]
+    path = write_csv(tmp_path / "series.csv", "start_utc,load", lines)
+    series, _ = read_series(path, renamed={"heat_demand_kw": "load"}, needed=())
+    assert series.heat_demand_kw.values.tolist() == [float(line.split(",")[1]) for line in lines]
+    assert np.isnan(series.price_eur_per_kwh.values).all()
+    assert np.isnan(series.carbon_g_per_kwh.values).all()
+    with pytest.raises(Misconfigured, match=r"series\.csv:1: laod: the column is missing, did you mean 'load'\?"):
+        read_series(path, renamed={"heat_demand_kw": "laod"}, needed=())
+    both = write_csv(tmp_path / "both.csv", "start_utc,load,heat_demand_kw", [f"{line},1" for line in lines])
+    with pytest.raises(Misconfigured, match="columns heat_demand_kw and load mean the same"):
+        read_series(both, renamed={"heat_demand_kw": "load"}, needed=())
 
 
 def test_equal_repeats_are_merged_and_said_contradicting_ones_refused(tmp_path: Path) -> None:

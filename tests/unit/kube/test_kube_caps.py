@@ -23,8 +23,8 @@ def taking_part(name: str = "n0") -> dict[str, Any]:
     return found
 
 
-def gpu(uuid: str = "GPU-0", pod_uid: str | None = "pod-1", **limits: float | None) -> dict[str, Any]:
-    seen = {"uuid": uuid, "podUid": pod_uid, "minWatts": 200.0, "maxWatts": 700.0, **limits}
+def gpu(uuid: str = "GPU-0", pod_uid: str | None = "pod-1", **more: float | str | None) -> dict[str, Any]:
+    seen = {"uuid": uuid, "podUid": pod_uid, "minWatts": 200.0, "maxWatts": 700.0, **more}
     return {key: value for key, value in seen.items() if value is not None}
 
 
@@ -56,6 +56,12 @@ def test_all_gpus_of_the_pod_are_capped() -> None:
     assert (write.verb, write.name, write.effect, write.text) == (Verb.APPLY, "n0", Effect.CAP, "2 GPUs capped (plan 7f3a)")
 
 
+@pytest.mark.parametrize("condition", ["free", "capped", "waiting", "restoring", "yielded", None])
+def test_a_gpu_that_is_served_is_capped_however_it_stands(condition: str | None) -> None:
+    (write,) = writes(power("n0", gpu(condition=condition, why="")))
+    assert write.change["spec"]["gpus"] == [{"uuid": "GPU-0", "podUid": "pod-1", "capWatts": 400.0}]
+
+
 def test_what_does_not_change_is_not_written() -> None:
     cap = {"uuid": "GPU-0", "podUid": "pod-1", "capWatts": 400.2}
     assert writes(power("n0", gpu(), caps=(cap,))) == ()
@@ -70,6 +76,7 @@ def test_what_does_not_change_is_not_written() -> None:
         (gpu(maxWatts=400.0),),
         (gpu(minWatts=None),),
         (gpu(pod_uid="somebody-else"),),
+        (gpu(condition="unavailable"),),
         (),
     ],
 )

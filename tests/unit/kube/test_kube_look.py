@@ -166,6 +166,38 @@ def test_in_advise_a_newcomer_that_runs_by_now_is_priced_as_if_it_waited() -> No
     assert (found.write, found.drop) == (None, None)
 
 
+def test_a_term_that_ends_in_the_middle_of_a_look_takes_the_prices_from_the_next_one() -> None:
+    """The room of the pools is asked for once the look has begun to price; the term ends just then."""
+    one = priced(desk())
+
+    def ending() -> tuple[NodeRoom, ...]:
+        one.counter = None
+        return FREE
+
+    one.rooms = ending
+    came = view(job(created=NOW + timedelta(minutes=1)))
+    # What is decided still goes to the writer, which knows that the term is over.
+    assert look(came, one, NOW + timedelta(minutes=2)).write is not None
+    wish = one.book.wish(came.job_id)
+    assert wish is not None
+    assert wish.plan_id.startswith("plan-")
+
+
+def test_a_decision_that_comes_in_the_middle_of_a_look_is_followed_and_nothing_is_let_go() -> None:
+    held = view(job(suspend=True, marks=HELD))
+    one = priced(desk())
+
+    def turning() -> tuple[NodeRoom, ...]:
+        one.book.turn(Chapter(decided_utc=NOW, plan_id="9c01", intents=intents_of([hold(held)])))
+        return ()
+
+    one.rooms = turning
+    found = look(held, one, NOW)
+    assert found.write is not None
+    assert found.write.reason != "Released"
+    assert "9c01" in found.write.text
+
+
 def test_nobody_is_advised_on_jobs_that_the_plan_knew_or_that_would_be_left_alone() -> None:
     late = NOW + timedelta(minutes=1)
     known, insulated = view(job()), view(job(class_name=None, created=late))
@@ -331,6 +363,7 @@ def test_the_book_gives_the_last_word_to_the_last_decision() -> None:
     assert book.turn(Chapter(decided_utc=NOW, plan_id="new", intents=intents_of([hold(seen)]))) == (seen.job_id,)
     wish: Any = book.wish(seen.job_id)
     assert (wish.plan_id, wish.intent.hold) == ("new", hold(seen))
-    assert book.add(seen.job_id, (start(seen),), "old") is None
+    late: Any = book.add(seen.job_id, (start(seen),), "old")
+    assert (late.plan_id, late.intent.hold) == ("new", hold(seen))
     assert book.close() == (seen.job_id,)
     assert book.wish(seen.job_id) is None

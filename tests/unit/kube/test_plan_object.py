@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from small_world import ACTING, NOW, queued, small_site, snapshot
 
-from scheduler.adapters.kubernetes.plan_object import hourly, plan_object, plan_status, terms
+from scheduler.adapters.kubernetes.plan_object import hourly, plan_object, plan_status, signals, terms
 from scheduler.config.kinds import DispatchPlan
 from scheduler.core.acting.newcomer import counter_for
 from scheduler.domain.decision import Decision
+from scheduler.domain.observed import Origin, Origins, SourceReading, unit_of
 from scheduler.domain.problem import PlanProblem
-from scheduler.domain.time import TimeGrid, utc
+from scheduler.domain.signals import Grade
+from scheduler.domain.time import Series, TimeGrid, utc
 from scheduler.loop.decide import decide
 
 
@@ -42,6 +44,33 @@ def test_its_own_schema_takes_it(decision: Decision) -> None:
     assert read.status.plan_id == decision.plan.plan_id
     assert (read.status.held or 0) + (read.status.started or 0) >= 2
     assert [(one.term, one.eur) for one in read.status.baseline] == [("electricity", 12.35), ("heat-revenue", -4.0)]
+
+
+def test_who_told_what_a_plan_rests_on(decision: Decision) -> None:
+    grid = TimeGrid(start_utc=NOW, slot_s=3600, slots=4)
+
+    def told(quantity: str, *values: float) -> SourceReading:
+        series = Series(grid=grid, values=np.array(values), unit=unit_of(quantity), source="first")
+        return SourceReading(quantity=quantity, series=series, issued_utc=None, fetched_utc=NOW, source="first")
+
+    parts = (Origin(source="first", grade=Grade.PUBLISHED), Origin(source="second", grade=Grade.FORECAST))
+    price = replace(told("price", 0.1, 0.2, 0.3, np.nan), origins=Origins(parts=parts, slots=np.array([0, 0, 1, -1])))
+    found = signals((price, told("carbon", *[np.nan] * 4), replace(told("outdoor", 1.0, 1.0, 1.0, 2.0), assumed=True)))
+    assert [one["quantity"] for one in found] == ["outdoor", "price"]
+    # Three of four hours from 10:00 on are known.
+    assert found[1] == {
+        "quantity": "price",
+        "source": "first",
+        "others": ["second"],
+        "heardAt": "2026-01-14T10:00:00Z",
+        "knownUntil": "2026-01-14T13:00:00Z",
+        "assumed": False,
+    }
+    made = plan_object("site", decision, ACTING, {})
+    made["status"]["signals"] = found
+    read = DispatchPlan.model_validate(made)
+    assert read.status is not None
+    assert [one.assumed for one in read.status.signals] == [True, False]
 
 
 def test_a_plan_that_proves_nothing_has_no_gap(decision: Decision) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.adapters.kubernetes.runtime.logs import HIDDEN, Episode, Teller, configure, cycle
+from scheduler.adapters.logs import HIDDEN, Episode, Teller, configure, cycle
 
 Lines = Callable[[], list[str]]
 

@@ -18,9 +18,9 @@ from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.kubernetes.runtime.backoff import Backoff
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.kinds import CLASSES, NODES
-from scheduler.adapters.kubernetes.runtime.logs import ROOT, configure
 from scheduler.adapters.kubernetes.runtime.reflector import Reflector, ReflectorOptions
 from scheduler.adapters.kubernetes.runtime.store import Store
+from scheduler.adapters.logs import ROOT, configure
 
 QUICK = ReflectorOptions(
     page_size=2, silence_s=0.5, shortest_watch_s=0.02, missing_s=0.05, backoff=Backoff(base_s=0.01, max_s=0.05)

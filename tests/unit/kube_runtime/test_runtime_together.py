@@ -31,7 +31,7 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/heat/leases/leader"
 TIMES = LeaseTimes(lease_s=8, renew_every_s=0.1, retry_s=0.05, renew_deadline_s=7.0)
 QUICK = ReflectorOptions(backoff=Backoff(base_s=0.02, max_s=0.1))
 ROOT = Path(scheduler.__file__).parent
-DOORS = {"client.py", "writer.py", "election.py", "events.py", "neighbours.py"}
+DOORS = {"client.py", "writer.py", "election.py", "events.py", "neighbours.py", "badge.py"}
 WRITING = {"create", "replace", "apply", "apply_part", "patch", "amend", "delete"}
 
 

@@ -14,8 +14,9 @@ from scheduler.adapters.metrics.registry import Metrics
 
 BASE_UNITS = ("seconds", "watts", "joules", "euros", "ratio", "total", "euros_per_joule", "ratio_max")
 COUNTS_AND_STATES = {
-    "agents",
+    "agents", "dcgm_nodes",
     "degraded_step", "mode", "jobs", "gpus", "source_usable", "leader", "store_objects", "queue_depth", "other_installation",
+    "source_fallback_depth",
     "right_missing",
 }  # fmt: skip
 

@@ -10,7 +10,8 @@ import pytest
 from scheduler.core.accounting.counted import Counter, counted
 from scheduler.core.accounting.metering import MeterRule, Reading
 from scheduler.core.accounting.past import extended, merged, on_quarters, told_past
-from scheduler.domain.observed import EndedJob, Past, SourceReading
+from scheduler.domain.observed import EndedJob, Origin, Origins, Past, SourceReading
+from scheduler.domain.signals import Grade
 from scheduler.domain.snapshot import FinishedJob
 from scheduler.domain.time import Series, TimeGrid, utc
 
@@ -119,6 +120,19 @@ def test_what_is_kept_of_a_source_carries_its_issue_and_assumptions_are_not_kept
 
     assert told(assumed=False).series["price"].issued_utc == START
     assert told(assumed=True).series == {}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kept"), [("carbon", [1.0, NAN, 3.0]), ("price", [1.0, NAN, 3.0]), ("outdoor", [1.0, 2.0, 3.0])]
+)
+def test_what_was_only_foretold_leaves_room_for_what_is_measured_but_for_the_weather(quantity: str, kept: list[float]) -> None:
+    parts = (Origin(source="feed", grade=Grade.MEASURED), Origin(source="feed", grade=Grade.FORECAST), Origin(source="file"))
+    origins = Origins(parts=parts, slots=np.array([0, 1, 2]))
+    reading = SourceReading(
+        quantity=quantity, series=series([1.0, 2.0, 3.0]), issued_utc=None, fetched_utc=START, source="feed", origins=origins
+    )
+    found = told_past([reading], START + timedelta(hours=1), since_utc=ALWAYS)
+    assert same(found.series[quantity], kept)
 
 
 RULE = MeterRule(max_kw=100.0)

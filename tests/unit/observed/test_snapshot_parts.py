@@ -44,9 +44,9 @@ def quarters(values: Sequence[float], end_utc: datetime = NOW, key: str = PRICE)
     return Series(grid=grid, values=np.asarray(values, dtype=np.float64), unit=unit_of(key), source="meter")
 
 
-def said(quantity: str, series: Series, *, age_s: float = 60.0, **changes: bool) -> SourceReading:
+def said(quantity: str, series: Series, *, age_s: float = 60.0, assumed: bool = False) -> SourceReading:
     heard = NOW - timedelta(seconds=age_s)
-    return SourceReading(quantity=quantity, series=series, issued_utc=None, fetched_utc=heard, source="feed", **changes)
+    return SourceReading(quantity=quantity, series=series, issued_utc=None, fetched_utc=heard, source="feed", assumed=assumed)
 
 
 def told() -> dict[str, SourceReading]:
@@ -219,3 +219,16 @@ def test_the_peak_is_of_the_local_month_and_of_all_pools() -> None:
     assert snapshot.peak_kw == pytest.approx(37.0 * 1.06)
     second.values[3] = NAN
     assert snapshot_of(SITE, replace(seen({}, kept), observed_utc=now)).peak_kw == pytest.approx(26.0 * 1.06)
+
+
+@pytest.mark.parametrize("level_kwh", [-6.0, 57.0, 1e9, NAN])
+def test_a_tank_level_that_cannot_be_is_not_known(level_kwh: float) -> None:
+    """A tank of 51.2 kWh, give or take a tenth; a planner that took 1e9 for full would sell heat that is not there."""
+    wild = replace(PLANT, tank_level_kwh=level_kwh, heat_pump_on=True, heat_pump_heat_kw=1e9)
+    (state,) = snapshot_of(SITE, replace(seen(), plants=(wild,))).plants
+    assert (state.tank_level_kwh, state.heat_pump_heat_kw, state.heat_pump_on) == (None, 0.0, True)
+
+
+def test_a_level_sensor_may_read_a_little_too_much() -> None:
+    full = replace(PLANT, tank_level_kwh=52.0)
+    assert snapshot_of(SITE, replace(seen(), plants=(full,))).plants == (full,)

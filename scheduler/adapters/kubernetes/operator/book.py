@@ -68,20 +68,25 @@ class Book:
         return tuple(sorted(before))
 
     def add(self, job_id: str, actions: Sequence[Action], plan_id: str) -> Wish | None:
-        """Note what was decided about a job between two cycles; what the chapter says of it wins."""
+        """Note what was decided about a job between two cycles; what the chapter says of it by now wins, and is returned."""
         intent = intents_of(actions).get(job_id)
         with self._lock:
-            if intent is None or (self._chapter is not None and job_id in self._chapter.intents):
-                return None
+            written = self._written(job_id)
+            if written is not None or intent is None:
+                return written
             return self._since.setdefault(job_id, Wish(intent=intent, plan_id=plan_id))
 
     def wish(self, job_id: str) -> Wish | None:
         """What is wanted of a job; None: nothing was decided about it."""
         with self._lock:
-            chapter = self._chapter
-            if chapter is not None and job_id in chapter.intents:
-                return Wish(intent=chapter.intents[job_id], plan_id=chapter.plan_id, told=chapter.told.get(job_id))
-            return self._since.get(job_id)
+            return self._written(job_id) or self._since.get(job_id)
+
+    def _written(self, job_id: str) -> Wish | None:
+        """What the chapter says of a job; for whoever has the lock."""
+        chapter = self._chapter
+        if chapter is None or job_id not in chapter.intents:
+            return None
+        return Wish(intent=chapter.intents[job_id], plan_id=chapter.plan_id, told=chapter.told.get(job_id))
 
     def caps_w(self, now_utc: datetime, in_force_w: Mapping[str, float]) -> dict[str, float]:
         """The limit wanted now per GPU, by job id; a job of which nothing is said keeps the one in force."""

@@ -22,7 +22,6 @@ from scheduler.adapters.kubernetes.runtime.events import WARNING, EventRecorder
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj
 from scheduler.adapters.kubernetes.runtime.kinds import JOBS, PODS, WORKLOADS
-from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
 from scheduler.adapters.kubernetes.runtime.store import Change
@@ -30,6 +29,7 @@ from scheduler.adapters.kubernetes.runtime.writer import OutOfReach, Writer
 from scheduler.adapters.kubernetes.stale import views
 from scheduler.adapters.kubernetes.why import ADVICE
 from scheduler.adapters.kubernetes.writes import Effect, Write
+from scheduler.adapters.logs import Teller
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.errors import HeatDispatchError, Retryable
 

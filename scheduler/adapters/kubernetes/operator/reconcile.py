@@ -111,7 +111,9 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
         write = let_go(view, because, now_utc)
         return Look(outcome=NOTHING_TO_DO) if write is None else _judged(write, view, desk, now_utc)
     free = desk.mode is not Mode.DISPATCH or view.insulated or bool(view.owner_took) or desk.letting_go
-    wish = None if free else desk.book.wish(view.job_id) or _newcomer(view, desk, now_utc)
+    # Read once: another thread puts a new one there after a cycle, and takes it away when the term ends.
+    counter = desk.counter
+    wish = None if free else desk.book.wish(view.job_id) or _newcomer(view, desk, counter, now_utc)
     if view.asked and not view.held:  # of one that is switched off Kueue has only not taken the quota back yet
         return _answered(view, desk, wish, now_utc, free=free)
     if free:
@@ -119,7 +121,7 @@ def look(view: JobView | None, desk: Desk, now_utc: datetime) -> Look:
     told = _told(view, desk, now_utc)
     if told is not None:
         return _judged(told, view, desk, now_utc)
-    if wish is None and view.held and desk.counter is not None:
+    if wish is None and view.held and counter is not None:
         # Held at its creation, and nothing that can be planned: more GPUs than a pool has, or paused and forgotten.
         release = let_go(view, "it cannot be planned: no pool has enough GPUs for it", now_utc)
         return Look(outcome=NOTHING_TO_DO) if release is None else _judged(release, view, desk, now_utc, letting_go=True)
@@ -197,19 +199,21 @@ def _advice(view: JobView, desk: Desk, now_utc: datetime) -> str:
     waits = replace(
         state, phase=JobPhase.QUEUED, pool_id=None, started_utc=None, first_started_utc=None, work_done_s=0.0, run_s=0.0
     )
-    wish = _newcomer(replace(view, state=waits), desk, now_utc, own)
+    wish = _newcomer(replace(view, state=waits), desk, desk.counter, now_utc, own)
     hold = None if wish is None else wish.intent.hold
     return "" if wish is None or hold is None else with_plan(would(hold.text), wish.plan_id)
 
 
-def _newcomer(view: JobView, desk: Desk, now_utc: datetime, freed: Mapping[str, float] = EMPTY) -> Wish | None:
+def _newcomer(
+    view: JobView, desk: Desk, counter: Counter | None, now_utc: datetime, freed: Mapping[str, float] = EMPTY
+) -> Wish | None:
     """Decide about a job that came after the last decision, on the last plan's prices; `freed`: GPUs that count as free."""
-    if desk.counter is None:
+    if counter is None:
         return None
     free = free_gpus(desk.rooms())
     room = {pool_id: free.get(pool_id, 0.0) + freed.get(pool_id, 0.0) for pool_id in {*free, *freed}}
-    made = desk.counter.decide(view.state, now_utc, room)
-    return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), desk.counter.plan.plan_id)
+    made = counter.decide(view.state, now_utc, room)
+    return None if made is None else desk.book.add(view.job_id, made.actions(now_utc), counter.plan.plan_id)
 
 
 def _unplanned(view: JobView, desk: Desk, now_utc: datetime) -> Look:

@@ -15,7 +15,7 @@ from scheduler.adapters.kubernetes.runtime.fence import Term
 from scheduler.adapters.kubernetes.runtime.frozen import Key, Obj, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import LEASES
 from scheduler.adapters.kubernetes.runtime.lease import Bid, Contest, LeaseRecord
-from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
+from scheduler.adapters.logs import Episode, Teller
 
 INSTALLATION = "heatdispatch.io/installation"
 """Annotation of the Lease: the namespace of the operator that it serves."""

@@ -20,8 +20,8 @@ from scheduler.adapters.kubernetes.runtime.errors import NotFound
 from scheduler.adapters.kubernetes.runtime.fence import Fenced
 from scheduler.adapters.kubernetes.runtime.frozen import Obj, key_of, uid_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import EVENTS
-from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 from scheduler.adapters.kubernetes.runtime.writer import Writer
+from scheduler.adapters.logs import Episode, Teller
 from scheduler.domain.errors import HeatDispatchError, Retryable
 
 COMPONENT = "heat-dispatch"

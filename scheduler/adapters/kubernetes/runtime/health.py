@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from scheduler.adapters.kubernetes.runtime.caches import Caches
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

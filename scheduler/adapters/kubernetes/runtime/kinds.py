@@ -61,9 +61,17 @@ NAMESPACES = _core("Namespace", "namespaces", namespaced=False)
 PODS = _core("Pod", "pods", namespaced=True)
 EVENTS = _core("Event", "events", namespaced=True)
 CONFIG_MAPS = _core("ConfigMap", "configmaps", namespaced=True)
+SECRETS = _core("Secret", "secrets", namespaced=True)
 JOBS = Kind(group="batch", version="v1", kind="Job", plural="jobs", namespaced=True)
 CRON_JOBS = Kind(group="batch", version="v1", kind="CronJob", plural="cronjobs", namespaced=True)
 LEASES = Kind(group="coordination.k8s.io", version="v1", kind="Lease", plural="leases", namespaced=True)
+
+HOLD_BINDINGS = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="MutatingAdmissionPolicyBinding",
+    plural="mutatingadmissionpolicybindings",
+)
 
 WORKLOADS = _kueue("Workload", "workloads", namespaced=True)
 LOCAL_QUEUES = _kueue("LocalQueue", "localqueues", namespaced=True)

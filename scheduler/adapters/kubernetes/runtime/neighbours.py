@@ -16,7 +16,7 @@ from scheduler.adapters.kubernetes.runtime.election import micro_time
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, NotFound
 from scheduler.adapters.kubernetes.runtime.frozen import Key, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import LEASES
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 
 EVERY_S = 10.0
 # Heard for the last time so long ago: gone.

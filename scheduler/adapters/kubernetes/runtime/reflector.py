@@ -10,9 +10,9 @@ from scheduler.adapters.kubernetes.runtime.backoff import Backoff, Uniform
 from scheduler.adapters.kubernetes.runtime.client import ALL, PAGE_SIZE, KubeClient, Selection, Watch, WatchEvent
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, Gone, NotFound, TooManyRequests, Unreachable
 from scheduler.adapters.kubernetes.runtime.frozen import Obj, version_of
-from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.store import Store
+from scheduler.adapters.logs import Teller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from scheduler.adapters.clock import MonotonicClock
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, Conflict, Forbidden, Gone, Invalid, NotFound
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 
 PATIENCE_S = 5.0
 # Whatever still needs a right asks for it more often than this; one that nobody asked for is not known to be missing.

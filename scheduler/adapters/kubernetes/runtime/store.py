@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from scheduler.adapters.kubernetes.runtime.frozen import EMPTY, Key, Obj, freeze, key_of, version_of
 from scheduler.adapters.kubernetes.runtime.kinds import Kind
-from scheduler.adapters.kubernetes.runtime.logs import Teller
 from scheduler.adapters.kubernetes.runtime.trim import Trim, common
+from scheduler.adapters.logs import Teller
 
 Index = Callable[[Obj], Iterable[str]]
 """The values under which an object is found."""

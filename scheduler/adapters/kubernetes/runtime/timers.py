@@ -21,7 +21,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.runtime.fence import Term
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 
 # Every interval counts from here, so that 900 s means the quarter hour on every replica.
 ALIGNED_TO_UTC = datetime(2020, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Trim = Callable[[dict[str, Any]], dict[str, Any]]
@@ -14,8 +14,10 @@ _CONTAINER = (
     "args", "command", "env", "envFrom", "volumeMounts", "volumeDevices", "livenessProbe", "readinessProbe", "startupProbe",
     "lifecycle", "securityContext", "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "ports",
 )  # fmt: skip
-# Whoever carries this label is asked for power at its address; nobody else's address is kept.
-AGENT_LABEL, AGENT_NAME = "app.kubernetes.io/name", "heat-dispatch-agent"
+# Whoever carries one of these names is asked for power at its address; nobody else's address is kept.
+NAME_LABELS = ("app.kubernetes.io/name", "app")
+AGENT_NAME = "heat-dispatch-agent"
+EXPORTER_NAMES = frozenset({"dcgm-exporter", "nvidia-dcgm-exporter"})
 # How the Job controller finds its pods; we find them by their owner.
 _JOB_SPEC = ("selector", "manualSelector")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
@@ -40,11 +42,16 @@ def pod(obj: dict[str, Any]) -> dict[str, Any]:
     _pod_spec(obj.get("spec") or {})
     status = obj.get("status") or {}
     _drop(status, _POD_STATUS)
-    if ((obj.get("metadata") or {}).get("labels") or {}).get(AGENT_LABEL) != AGENT_NAME:
+    if not app_names((obj.get("metadata") or {}).get("labels") or {}) & {AGENT_NAME, *EXPORTER_NAMES}:
         _drop(status, ("podIP",))
     for container in status.get("containerStatuses") or ():
         _drop(container, _CONTAINER_STATUS)
     return obj
+
+
+def app_names(labels: Mapping[str, str]) -> set[str]:
+    """What a pod's labels say that it is."""
+    return {labels[label] for label in NAME_LABELS if label in labels}
 
 
 def job(obj: dict[str, Any]) -> dict[str, Any]:
