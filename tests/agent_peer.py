@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -55,9 +56,10 @@ class AgentPeer:
                 body = peer.raw if peer.raw is not None else json.dumps(peer.document).encode()
                 self.send_response(200 if allowed else 401)
                 self.send_header("Content-Length", str(len(body) if allowed else 0))
-                self.end_headers()
-                if allowed:
-                    self.wfile.write(body)
+                # Who asks may have given up by now; that is his answer, not an error of this peer.
+                with suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(body if allowed else b"")
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -36,8 +36,9 @@ class GpuReading:
     """One GPU at one instant.
 
     energy_j: counts since the driver was loaded, and begins at zero with it. capped_s: time that the power limit has held it
-    back, likewise. mig: it is split, so its parts have no power of their own. processes: ids of those that compute on it.
-    whole_module: power is that of a module with its processor, not of the GPU alone.
+    back, likewise. mig: it is split, so its parts have no power of their own; instances: their uuids. processes: ids of those
+    that compute on it. whole_module: power is that of a module with its processor, not of the GPU alone. persistent: its driver
+    stays loaded, and so its limit in force, while nobody uses it.
     """
 
     uuid: str
@@ -52,7 +53,9 @@ class GpuReading:
     utilization_fraction: float | None = None
     processes: tuple[int, ...] | None = None
     mig: bool = False
+    instances: tuple[str, ...] = ()
     whole_module: bool = False
+    persistent: bool | None = None
     missing: tuple[str, ...] = ()
 
 

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+VERSION = 1
+"""Of the document in which an agent tells; whoever reads another one does not guess."""
+PATH = "/v1/telemetry"
+"""Where an agent tells it."""
+
+
+class WallOf(StrEnum):
+    """Where the power of a whole node comes from."""
+
+    MEASURED = "measured"
+    """By its power supplies, or its own meter."""
+    MODELLED = "modelled"
+    """From its GPUs, and its processors where they are measured, by a straight line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +40,14 @@ class NodeDraw:
     """One node.
 
     measured_utc: end of the last interval that was measured, by the clock of the node. wall_w: what the whole node takes,
-    None when nothing on the node measures it.
+    None when the node does not know; wall_of: how it does.
     """
 
     node: str
     measured_utc: datetime
     gpus: tuple[GpuDraw, ...]
     wall_w: float | None = None
+    wall_of: WallOf | None = None
 
     @property
     def draw_w(self) -> float | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from scheduler.domain.snapshot import Freshness, Snapshot
 from scheduler.domain.time import FloatArray, Series, TimeGrid
+from scheduler.simulate.outages import SourceOutage
 from scheduler.units import S_PER_DAY, S_PER_H
 
 
@@ -76,6 +77,7 @@ class Disturbances:
     failures: tuple[Failure, ...] = ()
     outages: tuple[Outage, ...] = ()
     sensors: tuple[SensorFault, ...] = ()
+    sources: tuple[SourceOutage, ...] = ()
     hangs: tuple[Hang, ...] = ()
     power_noise_fraction: float = 0.0
     seed: int = 0

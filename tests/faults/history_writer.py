@@ -1,8 +1,8 @@
 """A process that appends to a history, and can be made to die between any two statements; run by `test_history_kill`.
 
-    python history_writer.py URL#STEP ...
+    echo URL#STEP | python history_writer.py
 
-For each URL a child is forked that appends batch after batch from where its memo says it was, and ends. With a STEP it is
+For each line a child is forked that appends batch after batch from where its memo says it was, and ends. With a STEP it is
 killed (SIGKILL, by itself) at that moment between statements, counted from 1. Prints for each how many such moments the child
 went through, or "killed".
 """
@@ -10,11 +10,11 @@ went through, or "killed".
 from __future__ import annotations
 
 import os
-import sys
 from datetime import timedelta
 
 import numpy as np
 from ledger_writer import Steps, lived
+from standing_writer import serve
 
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.ledger import sql
@@ -50,24 +50,24 @@ def write(url: str) -> None:
     store.close()
 
 
-def main(arguments: list[str]) -> None:
+def what_becomes_of(told: str) -> str:
     """See above."""
-    engine_for = sql.engine_for
-    for argument in arguments:
-        url, _, step = argument.rpartition("#")
-        read, pipe = os.pipe()
+    url, _, step = told.rpartition("#")
+    read, pipe = os.pipe()
 
-        def work(url: str = url, step: str = step, pipe: int = pipe) -> None:
-            steps = Steps(int(step) if step else None)
-            sql.engine_for = lambda url: steps.watch(engine_for(url))
-            write(url)
-            os.write(pipe, str(steps.taken).encode())
+    def work() -> None:
+        steps = Steps(int(step) if step else None)
+        engine_for = sql.engine_for
+        sql.engine_for = lambda url: steps.watch(engine_for(url))
+        write(url)
+        os.write(pipe, str(steps.taken).encode())
 
-        alive = lived(work, None)
-        os.close(pipe)
-        print(os.read(read, 100).decode() if alive else "killed", flush=True)
-        os.close(read)
+    alive = lived(work, None)
+    os.close(pipe)
+    taken = os.read(read, 100).decode()
+    os.close(read)
+    return taken if alive else "killed"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(what_becomes_of)

@@ -1,8 +1,8 @@
 """A process that books slots and cycles, and can be made to die between any two statements; run by `test_ledger_kill`.
 
-    python ledger_writer.py URL#STEP ...
+    echo URL#STEP | python ledger_writer.py
 
-For each URL a child is forked that opens the ledger and books everything. With a STEP it is killed (SIGKILL, by itself) at
+For each line a child is forked that opens the ledger and books everything. With a STEP it is killed (SIGKILL, by itself) at
 that moment between statements, counted from 1; with ~SECONDS by its parent after that time; with neither it lives. Prints for
 each how many such moments the child went through, or "killed".
 """
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import Engine, event
+from standing_writer import serve
 
 from scheduler.adapters.ledger import sql
 from scheduler.domain.ledger import CycleEntry, LedgerEntry, Quality
@@ -131,24 +131,24 @@ def lived(work: Callable[[], None], limit_s: float | None) -> bool:
     return True
 
 
-def main(arguments: list[str]) -> None:
+def what_becomes_of(told: str) -> str:
     """See above."""
-    engine_for = sql.engine_for
-    for argument in arguments:
-        url, _, step = argument.rpartition("#")
-        read, write = os.pipe()
+    url, _, step = told.rpartition("#")
+    read, write = os.pipe()
 
-        def work(url: str = url, step: str = step, write: int = write) -> None:
-            steps = Steps(int(step) if step.isdigit() else None)
-            sql.engine_for = lambda url: steps.watch(engine_for(url))
-            book(url)
-            os.write(write, str(steps.taken).encode())
+    def work() -> None:
+        steps = Steps(int(step) if step.isdigit() else None)
+        engine_for = sql.engine_for
+        sql.engine_for = lambda url: steps.watch(engine_for(url))
+        book(url)
+        os.write(write, str(steps.taken).encode())
 
-        alive = lived(work, float(step[1:]) if step.startswith("~") else None)
-        os.close(write)
-        print(os.read(read, 100).decode() if alive else "killed", flush=True)
-        os.close(read)
+    alive = lived(work, float(step[1:]) if step.startswith("~") else None)
+    os.close(write)
+    taken = os.read(read, 100).decode()
+    os.close(read)
+    return taken if alive else "killed"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(what_becomes_of)

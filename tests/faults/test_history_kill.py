@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import history_writer
+import pytest
 from history_writer import BATCHES, KEYS, MEMO, SLOTS, START
+from standing_writer import Write, standing
 
 from scheduler.adapters.history.sql import SqlHistory
 
 
-def write(runs: Sequence[str]) -> list[str]:
+@pytest.fixture(scope="module")
+def write() -> Iterator[Write]:
     """What became of each run of the writer."""
-    command = [sys.executable, history_writer.__file__, *runs]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    with standing(history_writer.__file__) as found:
+        yield found
 
 
 def whole_batches(url: str) -> int:
@@ -36,7 +35,7 @@ def whole_batches(url: str) -> int:
     return memo
 
 
-def test_killed_at_moments_between_two_statements(tmp_path: Path) -> None:
+def test_killed_at_moments_between_two_statements(write: Write, tmp_path: Path) -> None:
     empty = tmp_path / "empty.sqlite"
     SqlHistory(str(empty)).close()
     [steps] = write([f"{shutil.copy(empty, tmp_path / 'whole.sqlite')}#"])
@@ -53,7 +52,7 @@ def test_killed_at_moments_between_two_statements(tmp_path: Path) -> None:
     assert {whole_batches(file) for file in files[::8]} == {BATCHES}
 
 
-def test_killed_at_moments_on_a_server(postgres_url: str) -> None:
+def test_killed_at_moments_on_a_server(write: Write, postgres_url: str) -> None:
     ends: list[str] = []
     stood: list[int] = []
     for start in range(8, 60, 15):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 from ledger_writer import BATCHES, PLUGS, START, cycle, entries_of
 from sqlalchemy import inspect, text
+from standing_writer import Write, standing
 
 from scheduler.adapters.ledger.sql import SqlLedger, engine_for, ledger_url
 from scheduler.core.accounting.slots import gaps, latest_revisions
@@ -25,12 +24,11 @@ SIZES = Counter(BATCH_OF.values())
 END = START + timedelta(hours=BATCHES)
 
 
-def write(runs: Sequence[str]) -> list[str]:
+@pytest.fixture(scope="module")
+def write() -> Iterator[Write]:
     """What became of each run of the writer."""
-    command = [sys.executable, ledger_writer.__file__, *runs]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    with standing(ledger_writer.__file__) as found:
+        yield found
 
 
 def rows(url: str) -> tuple[list[str], list[str]]:
@@ -78,7 +76,7 @@ def test_the_pencil_agrees_on_what_is_booked() -> None:
     assert utc("2026-01-14T14:00:00+00:00") == END
 
 
-def test_killed_at_every_moment_between_two_statements(tmp_path: Path) -> None:
+def test_killed_at_every_moment_between_two_statements(write: Write, tmp_path: Path) -> None:
     empty = tmp_path / "empty.sqlite"
     SqlLedger(str(empty)).close()
     [steps] = write([f"{shutil.copy(empty, tmp_path / 'whole.sqlite')}#"])
@@ -95,7 +93,7 @@ def test_killed_at_every_moment_between_two_statements(tmp_path: Path) -> None:
     check_complete(files[30])
 
 
-def test_killed_while_the_tables_are_made(tmp_path: Path) -> None:
+def test_killed_while_the_tables_are_made(write: Write, tmp_path: Path) -> None:
     file, other = str(tmp_path / "ledger.sqlite"), str(tmp_path / "other.sqlite")
     SqlLedger(other).close()
     with_tables, without = (int(steps) for steps in write([f"{tmp_path / 'fresh.sqlite'}#", f"{other}#"]))
@@ -108,7 +106,7 @@ def test_killed_while_the_tables_are_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again(write: Write, tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     file = str(tmp_path / "ledger.sqlite")
     ends = write([f"{file}#{step}" for step in rng.integers(1, 120, 12)] + [f"{file}#"])
@@ -116,7 +114,7 @@ def test_killed_again_and_again(tmp_path: Path, seed: int) -> None:
     check_complete(file)
 
 
-def test_killed_at_any_time(tmp_path: Path) -> None:
+def test_killed_at_any_time(write: Write, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     files = [str(tmp_path / f"{number}.sqlite") for number in range(10)]
     ends = write([f"{file}#~{wait_s:.4f}" for file, wait_s in zip(files, rng.uniform(0.001, 0.12, 10), strict=True)])
@@ -129,7 +127,7 @@ def test_killed_at_any_time(tmp_path: Path) -> None:
     check_complete(files[0])
 
 
-def test_killed_at_many_moments_on_a_server(postgres_url: str) -> None:
+def test_killed_at_many_moments_on_a_server(write: Write, postgres_url: str) -> None:
     ends: list[str] = []
     stood: list[tuple[int, int]] = []
     for start in range(1, 121, 20):

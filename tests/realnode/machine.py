@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -53,7 +54,9 @@ def settled(before: Traces) -> list[str]:
 def settings() -> dict[str, object]:
     """Kernel settings that can be read."""
     found: dict[str, object] = {}
-    for path in (path for root in SETTINGS for path in root.rglob("*") if path.is_file()):
+    # os.walk passes over a folder that goes meanwhile, as that of another network's interface may.
+    files = (Path(folder, name) for root in SETTINGS for folder, _, names in os.walk(root) for name in names)
+    for path in files:
         if not any(word in str(path) for word in RESTLESS):
             with suppress(OSError, UnicodeDecodeError):
                 found[f"setting {path}"] = path.read_text("utf-8")

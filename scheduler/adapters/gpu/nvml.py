@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import pynvml
 
+from scheduler.adapters.gpu.likely import no_library
 from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.gpu import GpuReading, GpuSurvey, Limits, Reason, Trouble
 from scheduler.units import j_from_millijoule, s_from_ns, w_from_milliwatt
@@ -96,6 +98,7 @@ class NvmlGpu:
         mig = asked("mig", lambda: pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
         temperature_c = asked("temperature", lambda: float(pynvml.nvmlDeviceGetTemperatureV(gpu, pynvml.NVML_TEMPERATURE_GPU)))
         load = asked("utilization", lambda: float(pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu))
+        persistent = asked("persistence", lambda: pynvml.nvmlDeviceGetPersistenceMode(gpu) == pynvml.NVML_FEATURE_ENABLED)
         processes = asked("processes", lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(gpu))
         whole = GpuReading(
             uuid=self.uuid,
@@ -106,6 +109,8 @@ class NvmlGpu:
             utilization_fraction=None if load is None else load / 100.0,
             processes=None if processes is None else tuple(int(one.pid) for one in processes),
             mig=bool(mig),
+            persistent=persistent,
+            instances=_instances(gpu, asked) if mig else (),
             missing=tuple(asked.missing),
         )
         return self.glance(whole)
@@ -116,21 +121,23 @@ class NvmlGpu:
         Raises:
             Lost, NoDriver: when the GPU, or the driver, is gone.
         """
+        # What has not changed is not made anew: this is done for every GPU and second, within a few thousandths of a core.
         gpu, asked = self.handle, _Asked()
         draw_w, whole_module = _draw(gpu, asked)
         reasons = asked("reasons", lambda: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
         capped_ns = _field(gpu, asked, SW_POWER_CAP_FIELD, "capped")
         energy = asked("energy", lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)))
         enforced_w = _watts(asked("enforced", lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)))
+        limits = last.limits
         return replace(
             last,
             draw_w=draw_w,
             energy_j=None if energy is None else j_from_millijoule(energy),
-            limits=replace(last.limits, enforced_w=enforced_w),
-            reasons=None if reasons is None else frozenset(word for bit, word in REASONS.items() if reasons & bit),
+            limits=limits if enforced_w == limits.enforced_w else replace(limits, enforced_w=enforced_w),
+            reasons=None if reasons is None else _reasons(reasons),
             capped_s=None if capped_ns is None else s_from_ns(capped_ns),
             whole_module=whole_module,
-            missing=tuple(sorted({*last.missing, *asked.missing})),
+            missing=last.missing if last.missing == tuple(asked.missing) else tuple(sorted({*last.missing, *asked.missing})),
         )
 
 
@@ -174,6 +181,14 @@ class Nvml:
             raise Lost(f"GPU {index} does not say its {asked.missing[0]}")
         return NvmlGpu(index=index, uuid=uuid, handle=handle)
 
+    def alive(self) -> bool:
+        """Whether the driver answers at all: else it is not one GPU that is in trouble."""
+        try:
+            pynvml.nvmlSystemGetDriverVersion()
+        except pynvml.NVMLError:
+            return False
+        return True
+
     def survey(self) -> GpuSurvey:
         """Read every GPU once; one that is gone is named and hides no other.
 
@@ -184,11 +199,33 @@ class Nvml:
         for index in range(self.start()):
             try:
                 gpus.append(self.open(index).read())
-            except Lost as error:
+            except (Lost, NoDriver) as error:
+                if isinstance(error, NoDriver) and not self.alive():
+                    self.close()
+                    raise
                 troubles.append(Trouble(what=str(error), index=index, expected=ON_THE_BUS))
         found = GpuSurvey(driver=self.driver, gpus=tuple(gpus), troubles=tuple(troubles))
         self.close()
         return found
+
+
+@cache
+def _reasons(bits: int) -> frozenset[Reason]:
+    """Words for the bits that have one here."""
+    return frozenset(word for bit, word in REASONS.items() if bits & bit)
+
+
+def _instances(gpu: Any, asked: _Asked) -> tuple[str, ...]:
+    """Uuids of the parts of a split GPU; their numbers have gaps."""
+    most = asked("instances", lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu))) or 0
+    # A number that no part has is none that this GPU does not know: who asks is another one.
+    found = (_Asked()(f"instance {number}", partial(_instance, gpu, number)) for number in range(most))
+    return tuple(uuid for uuid in found if uuid is not None)
+
+
+def _instance(gpu: Any, number: int) -> str:
+    """Uuid of one part."""
+    return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, number)))
 
 
 def _limits(gpu: Any, asked: _Asked) -> Limits:
@@ -233,10 +270,7 @@ def _watts(milliwatt: float | None) -> float | None:
 def _no_driver(error: pynvml.NVMLError) -> NoDriver:
     """What an error of the library itself means to whoever installs this."""
     if error.value == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        return NoDriver(
-            "libnvidia-ml.so.1 was not found",
-            "an NVIDIA driver on this machine; in a container its runtime class and the capability `utility`",
-        )
+        return NoDriver("libnvidia-ml.so.1 was not found", no_library())
     if error.value == pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
         return NoDriver("the NVIDIA driver is not loaded", "the kernel module nvidia; `nvidia-smi` fails alike")
     if error.value == pynvml.NVML_ERROR_NO_PERMISSION:

@@ -1,4 +1,4 @@
-"""Looks at every GPU once a second, each on a thread of its own, and keeps an hour of energy in short intervals.
+"""Looks at every GPU once a second, each on a thread of its own, and gives the energy between two looks to the intervals.
 
 A GPU that hangs holds up nobody but its own thread; one that is lost is tried again now and then; when the driver goes, all
 is given back and begun anew. Reading takes no capability.
@@ -7,15 +7,17 @@ is given back and begun anew. Reading takes no capability.
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scheduler.adapters.clock import MonotonicClock
+from scheduler.adapters.gpu.intervals import Intervals
 from scheduler.adapters.gpu.nvml import Lost, NoDriver, WrongDriver
-from scheduler.core.accounting.gpu_energy import GpuEnergy, Piece, after_look, energy_within
+from scheduler.core.accounting.gpu_energy import GpuEnergy, Piece, after_look
 from scheduler.domain.gpu import GpuReading
+
+NO_GPU = "GPUs that are on the bus and not kept from this container; what it sees is in NVIDIA_VISIBLE_DEVICES"
 
 
 class Gpu(Protocol):
@@ -46,6 +48,10 @@ class Gpus(Protocol):
         """One of them; raises Lost or NoDriver."""
         ...
 
+    def alive(self) -> bool:
+        """Whether the driver answers at all: else it is not one GPU that is in trouble."""
+        ...
+
     def close(self) -> None:
         """Give them back."""
         ...
@@ -55,37 +61,29 @@ class Gpus(Protocol):
 class Rhythm:
     """How often is looked.
 
-    every_s: between two looks; whole_every: so many looks apart everything is read. slot_s: length of an interval; grace_s: so
-    long after its end late looks still count. keep_slots: intervals that are kept. lost_s: before a lost GPU, or a driver that
+    every_s: between two looks; whole_every: so many looks apart everything is read. lost_s: before a lost GPU, or a driver that
     is gone, is tried again.
     """
 
     every_s: float = 1.0
     whole_every: int = 10
-    slot_s: float = 10.0
-    grace_s: float = 3.0
-    keep_slots: int = 360
     lost_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """Energy of one interval in J by GPU; `end_s` by the monotonic clock."""
-
-    sequence: int
-    end_s: float
-    seconds: float
-    joules: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One GPU as it was last seen: when, and its energy since we began; capped_s likewise, over resets."""
+    """One GPU as it was last seen.
+
+    energy, capped_s: since we began, over resets. lag_s: how late the look was; missed: looks that were left out, for being too
+    late.
+    """
 
     reading: GpuReading
     at_s: float
     energy: GpuEnergy
     capped_s: float = 0.0
+    lag_s: float = 0.0
+    missed: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -95,19 +93,24 @@ class _Book:
     lock: threading.Lock = field(default_factory=threading.Lock)
     seen: dict[str, Seen] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)
-    pieces: deque[Piece] = field(default_factory=deque)
-    slots: deque[Slot] = field(default_factory=deque)
-    slot_start_s: float = 0.0
-    sequence: int = 0
 
 
 class Sampler:
     """Reads until stopped; any thread may ask what was seen."""
 
-    def __init__(self, gpus: Gpus, clock: MonotonicClock, rhythm: Rhythm | None = None, *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        gpus: Gpus,
+        clock: MonotonicClock,
+        rhythm: Rhythm | None = None,
+        *,
+        tell: Callable[[str], None],
+        intervals: Intervals | None = None,
+    ) -> None:
         """Read `gpus`; `tell` is given a line when something changes for the worse or the better."""
         self._gpus, self._clock, self._rhythm, self._tell = gpus, clock, rhythm or Rhythm(), tell
-        self._book = _Book(slot_start_s=clock.monotonic_s())
+        self._book = _Book()
+        self.intervals = intervals or Intervals(clock)
         self.trouble = "not started"
         self.expected = ""
         self.count = 0
@@ -123,12 +126,6 @@ class Sampler:
         """By index why a GPU does not answer."""
         with self._book.lock:
             return dict(self._book.lost)
-
-    def slots(self) -> Sequence[Slot]:
-        """Intervals that are over, the oldest first."""
-        with self._book.lock:
-            self._close()
-            return tuple(self._book.slots)
 
     # Reading.
 
@@ -147,8 +144,12 @@ class Sampler:
                 self._troubled(str(error), error.expected)
                 stopping.wait(self._rhythm.lost_s)
                 continue
-            self._troubled("", "")
-            self._watch(stopping)
+            if self.count:
+                self._troubled("", "")
+                self._watch(stopping)
+            else:
+                self._troubled("the driver shows no GPU", NO_GPU)
+                stopping.wait(self._rhythm.lost_s)
             self._gpus.close()
 
     def _watch(self, stopping: threading.Event) -> None:
@@ -161,40 +162,50 @@ class Sampler:
         for thread in threads:
             thread.start()
         while not stopping.is_set() and not over.is_set():
-            stopping.wait(0.2 if self.count else self._rhythm.lost_s)
+            stopping.wait(self._rhythm.every_s)
         over.set()
+        # One that hangs in its driver is left behind; it ends by itself when the call comes back.
+        until_s = self._clock.monotonic_s() + 2.0 * self._rhythm.every_s
         for thread in threads:
-            # One that hangs in its driver is left behind; it ends by itself when the call comes back.
-            thread.join(2.0 * self._rhythm.every_s)
+            thread.join(max(0.0, until_s - self._clock.monotonic_s()))
 
     def _follow(self, index: int, stopping: threading.Event, over: threading.Event) -> None:
         """Look at one GPU again and again."""
         while not stopping.is_set() and not over.is_set():
             try:
                 self._look_on(self._gpus.open(index), stopping, over)
-            except Lost as error:
+            except (Lost, NoDriver) as error:
+                # What one that was left behind meets at last says nothing of the driver that there is now.
+                if over.is_set():
+                    return
+                # One GPU may answer as if the driver had gone, and the others shall not suffer from it.
+                if isinstance(error, NoDriver) and not self._gpus.alive():
+                    self._troubled(str(error), error.expected)
+                    over.set()
+                    return
                 self._is_lost(index, str(error))
                 over.wait(self._rhythm.lost_s)
-            except NoDriver as error:
-                self._troubled(str(error), error.expected)
-                over.set()
 
     def _look_on(self, gpu: Gpu, stopping: threading.Event, over: threading.Event) -> None:
         """Look until it is lost, or we are to end."""
         rhythm, looks, last = self._rhythm, 0, None
-        next_s = self._clock.monotonic_s()
+        beat_s = self._clock.monotonic_s()
         while not stopping.is_set() and not over.is_set():
+            # On the beat of its own start, not a pause after each look; what was missed is not made up for.
+            lag_s = max(0.0, self._clock.monotonic_s() - beat_s)
+            missed = int(lag_s / rhythm.every_s)
+            beat_s += lag_s if missed else 0.0
             last = gpu.read() if last is None or looks % rhythm.whole_every == 0 else gpu.glance(last)
             looks += 1
-            self._note(last)
-            # On the beat of its own start, not a pause after each look; what was missed is not made up for.
-            now_s = self._clock.monotonic_s()
-            next_s = max(next_s + rhythm.every_s, now_s)
-            over.wait(next_s - now_s)
+            if over.is_set():
+                return  # This was read while another thread may have begun to.
+            self._note(last, lag_s, missed)
+            beat_s += rhythm.every_s
+            over.wait(max(0.0, beat_s - self._clock.monotonic_s()))
 
     # Noting.
 
-    def _note(self, reading: GpuReading) -> None:
+    def _note(self, reading: GpuReading, lag_s: float, missed: int) -> None:
         """Keep a look, and the energy since the last one."""
         book, at_s = self._book, self._clock.monotonic_s()
         with book.lock:
@@ -204,25 +215,13 @@ class Sampler:
             energy, joules = after_look(
                 None if before is None else before.energy, at_s, reading.energy_j, reading.draw_w, reading.limits.most_w
             )
-            if before is not None and joules is not None and at_s > before.at_s:
-                book.pieces.append(Piece(uuid=reading.uuid, start_s=before.at_s, end_s=at_s, joules=joules))
             capped_s = 0.0 if before is None else before.capped_s + _rise(before.reading.capped_s, reading.capped_s)
-            book.seen[reading.uuid] = Seen(reading=reading, at_s=at_s, energy=energy, capped_s=capped_s)
-            self._close()
-
-    def _close(self) -> None:
-        """Close intervals that are over; what they were made of is forgotten."""
-        book, rhythm, now_s = self._book, self._rhythm, self._clock.monotonic_s()
-        while now_s >= book.slot_start_s + rhythm.slot_s + rhythm.grace_s:
-            end_s = book.slot_start_s + rhythm.slot_s
-            joules = energy_within(book.pieces, book.slot_start_s, end_s)
-            if joules:
-                book.sequence += 1
-                book.slots.append(Slot(sequence=book.sequence, end_s=end_s, seconds=rhythm.slot_s, joules=joules))
-            while len(book.slots) > rhythm.keep_slots:
-                book.slots.popleft()
-            book.pieces = deque(piece for piece in book.pieces if piece.end_s > end_s)
-            book.slot_start_s = end_s
+            missed += 0 if before is None else before.missed
+            book.seen[reading.uuid] = Seen(
+                reading=reading, at_s=at_s, energy=energy, capped_s=capped_s, lag_s=lag_s, missed=missed
+            )
+        if before is not None and joules is not None and at_s > before.at_s:
+            self.intervals.add(Piece(uuid=reading.uuid, start_s=before.at_s, end_s=at_s, joules=joules))
 
     def _is_lost(self, index: int, why: str) -> None:
         """A GPU does not answer: nothing of it is told any more."""

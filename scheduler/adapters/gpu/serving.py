@@ -1,34 +1,31 @@
-"""What the agent tells over HTTP: `/v1/telemetry` for the operator, `/metrics` for Prometheus, `/healthz` and `/readyz`.
+"""The agent's HTTP server: a few pages, most of them for whoever knows the token, and nobody can hold it up.
 
-Telemetry and metrics say what jobs draw, so they are for whoever knows the token; probes say nothing and are for everybody.
+Whoever asks gets one answer per connection and a few seconds for it. Of one address a few connections are kept, of all together
+some more; beyond that the oldest goes, so that probes get through while somebody floods. No page writes anything.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
+import io
+import socket
 import ssl
+import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
-from scheduler.adapters.clock import Clocks
-from scheduler.adapters.gpu.sampler import Sampler, Seen, Slot
-
-PREFIX = "heatdispatch_agent_"
-# A GPU that was not read for so long is told of no more: what it draws now is not known.
-STALE_S = 5.0
-SLOW_CLIENT_S = 10.0
+from scheduler.adapters.logs import Episode, Teller
 
 Answer = tuple[int, str, bytes]
+# A certificate is renewed days before it ends.
+RENEW_S = 30.0
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
 
@@ -43,167 +40,47 @@ class Wired:
     key: Path | None = None
 
 
-class Telling:
-    """Answers by path; every answer is made of what the sampler has seen at that moment."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """What is borne with: connections of one address, of all; time for a whole answer; length of a request."""
 
-    def __init__(self, sampler: Sampler, clock: Clocks, *, node: str, boot: str) -> None:
-        """Tell what `sampler` saw on `node`; `boot` tells one start of the agent from another."""
-        self._sampler, self._clock, self._node, self._boot = sampler, clock, node, boot
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-
-    def telemetry(self, query: Mapping[str, str]) -> Answer:
-        """The operator's view; see docs/agent.md."""
-        return 200, JSON, json.dumps(self.document(query)).encode()
-
-    def document(self, query: Mapping[str, str]) -> dict[str, Any]:
-        """GPUs that were read lately, and the intervals that were not told yet."""
-        slots, now_s, now_utc = self._sampler.slots(), self._clock.monotonic_s(), self._clock.now_utc()
-        since = _count(query.get("since")) if query.get("boot") == self._boot else -1
-        fresh = [slot for slot in slots if slot.sequence > since]
-        last_s = slots[-1].end_s if slots else now_s
-        return {
-            "version": 1,
-            "node": self._node,
-            "boot": self._boot,
-            "measuredUtc": _text(now_utc - timedelta(seconds=now_s - last_s)),
-            "gpus": [_gpu(seen) for seen in self._sampler.seen() if now_s - seen.at_s <= STALE_S],
-            "slots": [_slot(slot) for slot in fresh],
-        }
-
-    def metrics(self, _query: Mapping[str, str]) -> Answer:
-        """The page for Prometheus."""
-        return 200, "text/plain; version=0.0.4; charset=utf-8", generate_latest(self._registry)
-
-    def ready(self, _query: Mapping[str, str]) -> Answer:
-        """Whether the driver answers."""
-        why = self._sampler.trouble
-        return (200, TEXT, b"ok\n") if not why else (503, TEXT, f"{why}\n".encode())
-
-    def alive(self, _query: Mapping[str, str]) -> Answer:
-        """That this process answers; a GPU that hangs is no reason to start it anew."""
-        return 200, TEXT, b"ok\n"
-
-    def collect(self) -> Iterable[Metric]:
-        """What Prometheus gets."""
-        now_s = self._clock.monotonic_s()
-        seen = self._sampler.seen()
-        fresh = [one for one in seen if now_s - one.at_s <= STALE_S]
-        yield _gauge("gpu_power_watts", "Draw of a GPU now.", fresh, lambda one: one.reading.draw_w)
-        yield _gauge("gpu_temperature_celsius", "Temperature of a GPU.", fresh, lambda one: one.reading.temperature_c)
-        yield _gauge(
-            "gpu_utilization_ratio", "Share of time in which it computes.", fresh, lambda one: one.reading.utilization_fraction
-        )
-        limits = GaugeMetricFamily(
-            f"{PREFIX}gpu_power_limit_watts",
-            "Power limit of a GPU by kind: requested, enforced, default, min, max.",
-            labels=["gpu", "kind"],
-        )
-        for one in fresh:
-            bounds = one.reading.limits
-            kinds = {
-                "requested": bounds.requested_w, "enforced": bounds.enforced_w, "default": bounds.default_w,
-                "min": bounds.least_w, "max": bounds.most_w,
-            }  # fmt: skip
-            for kind, value in kinds.items():
-                if value is not None:
-                    limits.add_metric([one.reading.uuid, kind], value)
-        yield limits
-        yield _counter(
-            "gpu_energy_joules",
-            "Energy of a GPU since the agent's start, over resets of its counter.",
-            seen,
-            lambda one: one.energy.total_j,
-        )
-        yield _counter(
-            "gpu_energy_counter_resets",
-            "How often the energy counter fell back or jumped.",
-            seen,
-            lambda one: one.energy.resets,
-        )
-        yield _counter("gpu_capped_seconds", "Time in which the power limit held a GPU back.", seen, lambda one: one.capped_s)
-        yield _counter(
-            "gpu_silent_seconds",
-            "Time of which no energy is known: neither counter nor power could be read.",
-            seen,
-            lambda one: one.energy.silent_s,
-        )
-        yield _gauge(
-            "gpu_last_read_timestamp_seconds",
-            "When a GPU was last read.",
-            seen,
-            lambda one: self._clock.now_utc().timestamp() - (now_s - one.at_s),
-        )
-        yield GaugeMetricFamily(
-            f"{PREFIX}gpus", "GPUs of this machine, lost ones among them.", value=float(self._sampler.count)
-        )
-        yield GaugeMetricFamily(
-            f"{PREFIX}gpus_lost",
-            "GPUs that do not answer. Above 0: look for Xid in the kernel's log.",
-            value=float(len(self._sampler.lost())),
-        )
+    of_one: int = 8
+    of_all: int = 32
+    whole_s: float = 10.0
+    max_bytes: int = 16 * 1024
 
 
-def _gauge(name: str, words: str, seen: Iterable[Seen], value: Callable[[Seen], float | None]) -> Metric:
-    """One gauge per GPU."""
-    family = GaugeMetricFamily(f"{PREFIX}{name}", words, labels=["gpu"])
-    for one in seen:
-        found = value(one)
-        if found is not None:
-            family.add_metric([one.reading.uuid], found)
-    return family
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request: its query, and whether who asks knows the token."""
+
+    query: Mapping[str, str]
+    trusted: bool
 
 
-def _counter(name: str, words: str, seen: Iterable[Seen], value: Callable[[Seen], float]) -> Metric:
-    """One counter per GPU; Prometheus adds `_total`."""
-    family = CounterMetricFamily(f"{PREFIX}{name}", words, labels=["gpu"])
-    for one in seen:
-        family.add_metric([one.reading.uuid], value(one))
-    return family
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer; guarded: only for whoever knows the token."""
 
-
-def _gpu(seen: Seen) -> dict[str, Any]:
-    """One GPU; who sits on it is left out: this version does not know."""
-    limit_w = seen.reading.limits.enforced_w
-    return {"uuid": seen.reading.uuid, **({} if limit_w is None else {"limitWatts": limit_w})}
-
-
-def _slot(slot: Slot) -> dict[str, Any]:
-    """One interval."""
-    joules = {uuid: round(value, 3) for uuid, value in slot.joules.items()}
-    return {"sequence": slot.sequence, "seconds": slot.seconds, "joules": joules}
-
-
-def _count(text: str | None) -> int:
-    """A count, -1 for nonsense: then everything is told."""
-    return int(text) if text is not None and text.isdecimal() else -1
-
-
-def _text(at_utc: datetime) -> str:
-    """An instant."""
-    return at_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    answer: Callable[[Asked], Answer]
+    guarded: bool = True
 
 
 class AgentServer:
     """Serves on threads of its own until closed."""
 
-    def __init__(self, telling: Telling, wired: Wired) -> None:
+    def __init__(self, pages: Mapping[str, Page], wired: Wired, patience: Patience | None = None) -> None:
         """Listen.
 
         Raises:
             OSError: when the address is taken, or a file of TLS cannot be read.
         """
-        open_paths = {"/healthz": telling.alive, "/readyz": telling.ready}
-        guarded = {"/v1/telemetry": telling.telemetry, "/metrics": telling.metrics}
-        self._server = ThreadingHTTPServer((wired.host, wired.port), _handler(open_paths, guarded, wired.token_file))
-        self._server.daemon_threads = True
+        patience = patience or Patience()
+        self._server = _Server((wired.host, wired.port), _handler(pages, wired.token_file, patience), patience)
         if wired.certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(wired.certificate, wired.key)
-            # The handshake is done on the request's thread: a client that says nothing must not hold up the others.
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._server.tls = Tls(wired.certificate, wired.key)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.5}, name="http", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 1.0}, name="http", daemon=True
         )
 
     @property
@@ -221,29 +98,172 @@ class AgentServer:
         self._server.server_close()
 
 
-Page = Callable[[Mapping[str, str]], Answer]
+class Tls:
+    """A certificate that is renewed under us: its files are looked at again and again, and read when they are others."""
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        """Read both.
+
+        Raises:
+            OSError: when that cannot be done.
+        """
+        self._certificate, self._key = certificate, key
+        self._episode = Episode(Teller("agent.http"), f"reading {certificate}")
+        self._looked_s = time.monotonic()
+        self._stamp, self._context = self._seen(), self._loaded()
+
+    def wrapped(self, connection: socket.socket) -> ssl.SSLSocket:
+        """A connection behind TLS. The handshake is left to its own thread: one that says nothing holds up no other."""
+        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+    def renew(self, every_s: float = RENEW_S) -> None:
+        """Read them anew if they have changed; what cannot be read leaves the old ones in force."""
+        if time.monotonic() - self._looked_s < every_s:
+            return
+        self._looked_s = time.monotonic()
+        try:
+            seen = self._seen()
+            if seen != self._stamp:
+                self._stamp, self._context = seen, self._loaded()
+        except OSError as error:
+            self._episode.failed(error)
+        else:
+            self._episode.worked()
+
+    def _seen(self) -> tuple[tuple[int, int], ...]:
+        """By what other files are told from these."""
+        found = [path.stat() for path in (self._certificate, self._key) if path is not None]
+        return tuple((one.st_ino, one.st_mtime_ns) for one in found)
+
+    def _loaded(self) -> ssl.SSLContext:
+        """Both, in a context of their own: one into which only half was read would serve nobody."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self._certificate, self._key)
+        except OSError as error:
+            # What the library raises names no file.
+            raise OSError(error.errno, error.strerror or str(error), str(self._certificate)) from error
+        return context
 
 
-def _handler(
-    open_paths: Mapping[str, Page], guarded: Mapping[str, Page], token_file: Path | None
-) -> type[BaseHTTPRequestHandler]:
+class _Server(ThreadingHTTPServer):
+    """Knows who is connected, and since when."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], patience: Patience) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.patience = patience
+        self.tls: Tls | None = None
+        self._tell = Teller("agent.http")
+        self._lock = threading.Lock()
+        self._open: dict[Any, tuple[str, float]] = {}
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind; the library would ask the DNS for our name here, which may take long and is of no use."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection."""
+        connection, address = super().get_request()
+        return (connection if self.tls is None else self.tls.wrapped(connection)), address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Let in, and out whoever has been here longest where there are too many."""
+        who = str(client_address[0])
+        with self._lock:
+            same = [one for one, (other, _) in self._open.items() if other == who]
+            # In the order of their coming, as dicts are.
+            over = same[:1] if len(same) >= self.patience.of_one else []
+            if not over and len(self._open) >= self.patience.of_all:
+                over = [next(iter(self._open))]
+            for one in over:
+                self._cut(one)
+            self._open[request] = (who, time.monotonic())
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Let out whoever takes too long, and look after the certificate."""
+        if self.tls is not None:
+            self.tls.renew()
+        with self._lock:
+            until_s = time.monotonic() - self.patience.whole_s
+            for one in [one for one, (_, since_s) in self._open.items() if since_s < until_s]:
+                self._cut(one)
+
+    def shutdown_request(self, request: Any) -> None:
+        """It is answered, or was let out."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Somebody who hangs up, or speaks no HTTP, is not worth a line; a page that fails is a fault of the program."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self._tell.error("a page failed", fault=error)
+
+    def _cut(self, request: Any) -> None:
+        """End a connection; its thread, which waits for it, ends by that."""
+        self._open.pop(request, None)
+        try:
+            # Past TLS, whose own way of ending would wait for the other side.
+            socket.socket.shutdown(request, socket.SHUT_RDWR)
+        except OSError:
+            return  # It has ended by itself.
+
+
+class _Short(io.RawIOBase):
+    """So much of a stream and no more: a request that is longer is not read to its end."""
+
+    def __init__(self, stream: Any, left: int) -> None:
+        super().__init__()
+        self._stream, self._left = stream, left
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """One line.
+
+        Raises:
+            OSError: when that is more than is read.
+        """
+        line: bytes = self._stream.readline(self._left + 1)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError("a request that is too long")
+        return line
+
+
+def _handler(pages: Mapping[str, Page], token_file: Path | None, patience: Patience) -> type[BaseHTTPRequestHandler]:
     """A handler of these pages."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = SLOW_CLIENT_S
         server_version, sys_version = "heat-dispatch-agent", ""
+        timeout = patience.whole_s
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile = _Short(self.rfile, patience.max_bytes)  # type: ignore[assignment]  # only lines of it are read
 
         def do_GET(self) -> None:
             """Answer."""
-            asked = urlsplit(self.path)
-            query = {name: values[-1] for name, values in parse_qs(asked.query).items()}
-            page = open_paths.get(asked.path) or guarded.get(asked.path)
+            try:
+                asked = urlsplit(self.path)
+            except ValueError:
+                self._send(400, TEXT, b"not a path\n")
+                return
+            page = pages.get(asked.path)
+            trusted = allowed(self.headers.get("Authorization", ""), token_file)
             if page is None:
                 self._send(404, TEXT, b"not found\n")
-            elif asked.path in guarded and not allowed(self.headers.get("Authorization", ""), token_file):
+            elif page.guarded and not trusted:
                 self._send(401, TEXT, b"a bearer token is needed\n")
             else:
-                self._send(*page(query))
+                query = {name: values[-1] for name, values in parse_qs(asked.query).items()}
+                self._send(*page.answer(Asked(query=query, trusted=trusted)))
 
         def _send(self, code: int, kind: str, body: bytes) -> None:
             """One answer."""
@@ -265,7 +285,7 @@ def allowed(header: str, token_file: Path | None) -> bool:
         return True
     try:
         token = token_file.read_text("utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return False
     kind, _, told = header.partition(" ")
     return bool(token) and kind.lower() == "bearer" and hmac.compare_digest(told.strip().encode(), token.encode())

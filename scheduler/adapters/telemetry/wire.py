@@ -2,11 +2,11 @@
 
     {"version": 1, "node": "gpu-0", "boot": "c0ffee", "measuredUtc": "2026-01-14T12:00:30Z",
      "gpus": [{"uuid": "GPU-1", "podUid": "7c0e...", "limitWatts": 700.0}],
-     "slots": [{"sequence": 41, "seconds": 10.0, "joules": {"GPU-1": 3000.0}, "wallJoules": 8000.0}]}
+     "slots": [{"sequence": 41, "seconds": 10.0, "joules": {"GPU-1": 3000.0}, "wallJoules": 8000.0, "wallOf": "measured"}]}
 
 Energy over short intervals, not watts at an instant: whoever asks every half minute gets the mean of that half minute, and one
 who missed a turn (`?since=SEQUENCE` of the same `boot`) gets what he missed. `podUid` is "" for a free GPU and absent when the
-agent does not know; `wallJoules` is absent where nothing measures the node. Unknown keys are left alone.
+agent does not know; `wallJoules` is absent where the node does not know what it takes. Unknown keys are left alone.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.domain.errors import HeatDispatchError
-from scheduler.domain.telemetry import GpuDraw, NodeDraw
+from scheduler.domain.telemetry import VERSION, GpuDraw, NodeDraw, WallOf
 from scheduler.domain.time import utc
 
-VERSION = 1
 MAX_GPUS = 64
 MAX_SLOTS = 1000
 # No GPU and no node draws more; what is above is a fault of a counter.
@@ -51,6 +50,7 @@ class _Slot:
     seconds: float
     joules: Mapping[str, float]
     wall_joules: float | None
+    wall_of: WallOf
 
 
 def node_draw(said: object, node: str, before: Heard | None) -> tuple[NodeDraw, Heard]:
@@ -75,7 +75,9 @@ def node_draw(said: object, node: str, before: Heard | None) -> tuple[NodeDraw, 
     gpus = tuple(_gpu(one, at, fresh) for at, one in _list(document, "gpus", MAX_GPUS))
     if len({gpu.uuid for gpu in gpus}) < len(gpus):
         raise Unbelievable("gpus: a uuid stands there twice")
-    found = NodeDraw(node=node, measured_utc=_instant(document.get("measuredUtc")), gpus=gpus, wall_w=_wall_w(fresh))
+    wall_w, wall_of = _wall(fresh)
+    measured_utc = _instant(document.get("measuredUtc"))
+    found = NodeDraw(node=node, measured_utc=measured_utc, gpus=gpus, wall_w=wall_w, wall_of=wall_of)
     return found, Heard(boot=boot, sequence=slots[-1].sequence if slots else -1)
 
 
@@ -110,10 +112,12 @@ def _gpu(said: object, at: str, slots: Sequence[_Slot]) -> GpuDraw:
     )
 
 
-def _wall_w(slots: Sequence[_Slot]) -> float | None:
-    """Mean power of the whole node; None when an interval lacks it."""
+def _wall(slots: Sequence[_Slot]) -> tuple[float | None, WallOf | None]:
+    """Mean power of the whole node, none when an interval lacks it; modelled as soon as one interval is."""
     known = [(slot.seconds, slot.wall_joules) for slot in slots if slot.wall_joules is not None]
-    return _mean_w(known, MAX_NODE_W, "slots: wallJoules") if len(known) == len(slots) else None
+    mean_w = _mean_w(known, MAX_NODE_W, "slots: wallJoules") if len(known) == len(slots) else None
+    kinds = {slot.wall_of for slot in slots}
+    return mean_w, None if mean_w is None else WallOf.MODELLED if WallOf.MODELLED in kinds else WallOf.MEASURED
 
 
 def _mean_w(parts: Sequence[tuple[float, float]], most_w: float, what: str) -> float | None:
@@ -142,7 +146,16 @@ def _slot(said: object, at: str) -> _Slot:
         seconds=_number(one.get("seconds"), f"{at}.seconds", 3600.0),
         joules=joules,
         wall_joules=None if wall is None else _number(wall, f"{at}.wallJoules"),
+        wall_of=_wall_of(one.get("wallOf"), at),
     )
+
+
+def _wall_of(said: object, at: str) -> WallOf:
+    """How the node knows what it takes; an agent that does not say it measures."""
+    try:
+        return WallOf.MEASURED if said is None else WallOf(str(said))
+    except ValueError as error:
+        raise Unbelievable(f"{at}.wallOf: {said!r} (expected {' or '.join(WallOf)})") from error
 
 
 def _list(document: Mapping[str, Any], name: str, most: int) -> list[tuple[str, object]]:
@@ -162,10 +175,13 @@ def _mapping(said: object, at: str) -> Mapping[str, Any]:
 
 def _number(value: object, at: str, most: float = math.inf) -> float:
     """A number that is not below zero."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0.0 <= value <= most
-    if not good:
-        raise Unbelievable(f"{at}: {value!r} (expected a number from 0{'' if math.isinf(most) else f' to {most:g}'})")
-    return float(value)  # type: ignore[arg-type]  # `good` says that it is a number
+    try:
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not (math.isfinite(number) and 0.0 <= number <= most):
+        raise Unbelievable(f"{at}: {str(value)[:40]} (expected a number from 0{'' if math.isinf(most) else f' to {most:g}'})")
+    return number
 
 
 def _instant(value: object) -> datetime:

@@ -1,7 +1,7 @@
 """Energy of one GPU from its counter, second by second, over resets of the counter and silent seconds.
 
     joules = e[i] - e[i-1]                            while 0 <= that <= slack * P_most * dt
-           = P * dt                                   else: the counter began anew, or does not exist
+           = P * dt, for a minute at most             else: the counter began anew, or does not exist
 
 The counter counts from the load of the driver, so it falls back with every reload; it uses the same sensor as the power reading
 and is read instead of it because a mean over the second that just was misses what was between two looks. `slack` 1.2: a GPU may
@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 SLACK = 1.2
+# For longer than this power now says nothing of power then: a GPU that was lost for an hour has not drawn all the while.
+LONGEST_S = 60.0
 # A counter of whole joules, or one that ticks ten times a second, may be so much ahead of a second's end.
 TICK_J = 100.0
 
@@ -55,7 +57,8 @@ def after_look(
     passed_s = at_s - before.seen_s
     rise_j = None if counter_j is None or before.counter_j is None else counter_j - before.counter_j
     reset = rise_j is not None and not 0.0 <= rise_j <= _most_j(most_w, passed_s)
-    joules = rise_j if rise_j is not None and not reset else None if draw_w is None else draw_w * passed_s
+    by_power_j = None if draw_w is None or passed_s > LONGEST_S else draw_w * passed_s
+    joules = rise_j if rise_j is not None and not reset else by_power_j
     after = replace(
         before,
         seen_s=at_s,

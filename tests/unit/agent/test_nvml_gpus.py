@@ -59,11 +59,26 @@ def test_power_of_a_module_is_not_that_of_its_gpu(machine: Machine) -> None:
     assert {"power", "module power"} <= set(found.missing)
 
 
+def test_a_split_gpu_tells_power_of_the_whole_and_names_its_parts(machine: Machine) -> None:
+    machine[0].mig, machine[0].mig_devices, machine[0].noise_mw = 1, 2, 0
+    split, whole = Nvml().survey().gpus
+    assert (split.mig, split.instances) == (True, ("MIG-0000-1", "MIG-0000-2"))
+    assert (split.draw_w, split.limits.enforced_w) == (650.0, 700.0)
+    assert (whole.mig, whole.instances) == (False, ())
+
+
 def test_a_gpu_that_is_lost_hides_no_other(machine: Machine) -> None:
     machine[0].lost = 1
     found = Nvml().survey()
     assert [gpu.index for gpu in found.gpus] == [1]
     assert [(one.index, "GPU is lost" in one.what) for one in found.troubles] == [(0, True)]
+
+
+def test_a_gpu_that_answers_as_if_the_driver_had_gone_hides_no_other(machine: Machine) -> None:
+    machine.fail(0, "power", UNKNOWN)
+    found = Nvml().survey()
+    assert [gpu.index for gpu in found.gpus] == [1]
+    assert [(one.index, one.what) for one in found.troubles] == [(0, "power: Unknown Error")]
 
 
 def test_processes_are_told(machine: Machine) -> None:

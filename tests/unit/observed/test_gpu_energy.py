@@ -53,6 +53,13 @@ def test_seconds_in_which_nobody_looked_are_in_the_counter() -> None:
     assert state.resets == 0
 
 
+def test_of_an_hour_without_counter_power_at_its_end_says_nothing() -> None:
+    state, told = looked((0.0, 9000.0, 600.0), (3600.0, 10.0, 600.0), (3601.0, 610.0, 600.0))
+    # The driver was gone for an hour and its counter began anew: that hour is silent, the second after it is not.
+    assert told == [None, None, 600.0]
+    assert (state.total_j, state.silent_s, state.resets) == (600.0, 3600.0, 1)
+
+
 def test_a_clock_that_stands_still_changes_nothing() -> None:
     state, told = looked((5.0, 100.0, 1.0), (5.0, 900.0, 1.0), (4.0, 900.0, 1.0))
     assert told == [None, None, None]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from agent_peer import AgentPeer, slot, telemetry
 
-from scheduler.adapters.telemetry.agents import Agents, Manners, Target, Trust
+from scheduler.adapters.telemetry.agents import Agents
+from scheduler.adapters.telemetry.asking import Manners, Target, Trust
 
 GPU = {"uuid": "GPU-1", "podUid": "pod-1"}
 
@@ -80,13 +81,14 @@ def test_a_node_that_is_gone_is_forgotten() -> None:
     ("peer", "why"),
     [
         (AgentPeer(answer("another")), "not believed: node: 'another' (expected 'n0')"),
-        (AgentPeer({}, raw=b"<html>"), "the answer is no JSON"),
-        (AgentPeer({}, raw=b"\xff\xfe{"), "the answer is no JSON"),
+        (AgentPeer({}, raw=b"<html>"), "not believed: it is no JSON"),
+        (AgentPeer({}, raw=b"\xff\xfe{"), "not believed: it is no JSON"),
+        (AgentPeer({}, raw=b"[" * 1900), "not believed: it is no JSON"),
         (AgentPeer({}, raw=b" " * 3000), "not believed: longer than 2000 bytes"),
         (AgentPeer({}, token="secret"), "HTTP 401"),
         (AgentPeer(answer("n0"), delay_s=1.5), "no answer within 0.5 s"),
     ],
-    ids=["another-node", "html", "bytes", "long", "token", "slow"],
+    ids=["another-node", "html", "bytes", "deep", "long", "token", "slow"],
 )
 def test_an_agent_that_is_no_use_is_named_with_the_reason_and_the_others_are_heard(peer: AgentPeer, why: str) -> None:
     manners = Manners(timeout_s=0.5, max_bytes=2000)

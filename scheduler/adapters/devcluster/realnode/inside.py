@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -85,13 +86,16 @@ def load(spec: Mapping[str, Any], containerd: subprocess.Popen[bytes]) -> None:
         time.sleep(EVERY_S)
 
 
-def watch(programs: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    """Bury whoever ends, until it is one of ours; then end too."""
+def watch(programs: Mapping[str, subprocess.Popen[bytes]], spec: Mapping[str, Any]) -> None:
+    """Bury whoever ends, until it is one of ours; then end too. A kubelet that was killed gets a successor, as by a service."""
     names = {one.pid: name for name, one in programs.items()}
     while True:
         pid, status = os.wait()
-        if pid in names:
-            sys.exit(f"{names[pid]} ended with {os.waitstatus_to_exitcode(status)}")
+        name, code = names.pop(pid, ""), os.waitstatus_to_exitcode(status)
+        if name == "kubelet" and code == -signal.SIGKILL:
+            names[started(name, spec).pid] = name
+        elif name:
+            sys.exit(f"{name} ended with {code}")
 
 
 if __name__ == "__main__":
@@ -99,4 +103,4 @@ if __name__ == "__main__":
     cover(wanted)
     runtime = started("containerd", wanted)
     load(wanted, runtime)
-    watch({"containerd": runtime, "kubelet": started("kubelet", wanted)})
+    watch({"containerd": runtime, "kubelet": started("kubelet", wanted)}, wanted)

@@ -11,9 +11,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -21,7 +20,7 @@ from scheduler.adapters.devcluster.build import NotBuilt
 from scheduler.adapters.devcluster.client import ApiRefused, condition
 from scheduler.adapters.devcluster.cluster import REAL_NODE, DevCluster, NotReady
 from scheduler.adapters.devcluster.kwok import GPU
-from scheduler.adapters.devcluster.processes import Command, ProcessDied, free_ports
+from scheduler.adapters.devcluster.processes import Command, ProcessDied, Upright, free_ports
 from scheduler.adapters.devcluster.realnode import files, images, needs, remains
 from scheduler.adapters.devcluster.record import Identity, identity
 
@@ -38,11 +37,11 @@ EVERY_S = 0.05
 
 
 @dataclass(slots=True)
-class RealNode:
+class RealNode(Upright):
     """Use it in a `with` block inside that of its cluster; one for each cluster.
 
-    gpus: how many `nvidia.com/gpu` it says it has (nothing is behind them); labels: of the Node; group: name of its control
-    groups.
+    gpus: how many `nvidia.com/gpu` it says it has (nothing is behind them; none where a device plugin is to say it); labels: of
+    the Node; group: name of its control groups; port: its kubelet's.
     """
 
     cluster: DevCluster
@@ -50,24 +49,23 @@ class RealNode:
     labels: Mapping[str, str] = field(default_factory=dict)
     started_s: float = 0.0
     group: str = ""
-
-    def __enter__(self) -> Self:
-        """Start; whatever goes wrong, nothing is left."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop."""
-        self.stop()
+    port: int = 0
 
     @property
     def folder(self) -> Path:
         """Where it keeps everything but its logs; gone when it is."""
         return self.cluster.folder / FOLDER
+
+    @property
+    def kubelet_folder(self) -> Path:
+        """What the kubelet has at `/var/lib/kubelet`: `device-plugins`, `pod-resources`."""
+        return self.folder / files.COVERED[files.KUBELET]
+
+    @property
+    def gateway(self) -> str:
+        """Address by which its pods reach this machine."""
+        subnet = files.NETWORK.format(self.port % 256)
+        return str(next(ip_network(subnet).hosts()))
 
     def start(self) -> None:
         """Bring it up and wait until pods may come.
@@ -82,9 +80,9 @@ class RealNode:
         if self.cluster.toolbox.missing(["kubelet"]):
             raise NotBuilt("the kubelet is not built: run `heat-dispatch dev cluster build --with kubelet`")
         self.folder.mkdir(mode=0o755)
-        (port,) = free_ports(1)
-        self.group = f"{remains.PREFIX}{os.getpid()}-{port}"
-        place = files.Place(folder=self.folder, port=port, group=self.group)
+        (self.port,) = free_ports(1)
+        self.group = f"{remains.PREFIX}{os.getpid()}-{self.port}"
+        place = files.Place(folder=self.folder, port=self.port, group=self.group)
         files.write_all(place, means)
         remains.clear_stale()
         remains.make_cgroups(self.group)
@@ -173,6 +171,16 @@ class RealNode:
         known = identity(self.pids()[name])
         if known is not None:
             known.send(number)
+
+    def restart_kubelet(self) -> None:
+        """Kill the kubelet, and wait for the one that is started in its place. Pods live on.
+
+        Raises:
+            NotReady, ProcessDied: with the end of a log.
+        """
+        before = self.pids()["kubelet"]
+        self.signal("kubelet", signal.SIGKILL)
+        self.cluster.wait("another kubelet", lambda: self.pids().get("kubelet", before) != before, START_S)
 
     def tails(self) -> str:
         """Ends of their logs."""

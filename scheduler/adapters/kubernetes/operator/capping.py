@@ -21,9 +21,9 @@ from scheduler.adapters.kubernetes.runtime.election import micro_time
 from scheduler.adapters.kubernetes.runtime.errors import ApiError, Conflict, NotFound
 from scheduler.adapters.kubernetes.runtime.frozen import Key
 from scheduler.adapters.kubernetes.runtime.kinds import LEASES, NODE_POWERS
-from scheduler.adapters.kubernetes.runtime.logs import Episode, Teller
 from scheduler.adapters.kubernetes.runtime.writer import Writer
 from scheduler.adapters.kubernetes.writes import Write
+from scheduler.adapters.logs import Episode, Teller
 from scheduler.domain.settings import Mode
 
 CAPS_LEASE = "heat-dispatch-caps"

@@ -1,0 +1,1 @@
+"""The process that may set limits of GPUs: `heat-dispatch agent-setter`."""
