@@ -16,6 +16,7 @@ class Skill:
     mae: float | None
     against_persistence: float | None
     against_hour_of_week: float | None
+    against_last_week: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,8 @@ class DurationModel:
 class Outlook:
     """Forecasts on the planning grid.
 
-    spot / carbon / outdoor: arrays per slot; `known_price_slots` of them are published prices. demand_kw: band per offtake.
+    spot / carbon / outdoor: arrays per slot; `known_price_slots` of them are published prices, and those are
+    their own p10 and p90. demand_kw: band per offtake.
     arrival_gpus[class]: expected mean GPUs busy, in each slot, with jobs that are not submitted yet, if they ran at once.
     arrival_draw_w[class]: expected draw per GPU of such jobs. heat_price_eur_per_kwh: tariff per offtake and slot.
     """
@@ -51,3 +53,5 @@ class Outlook:
     durations: DurationModel
     skills: tuple[Skill, ...] = ()
     degraded: tuple[str, ...] = field(default_factory=tuple)
+    spot_p10_eur_per_kwh: FloatArray | None = None
+    spot_p90_eur_per_kwh: FloatArray | None = None

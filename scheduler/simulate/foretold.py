@@ -7,6 +7,7 @@ the plant follows the plan, and the world says what it cost.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -16,12 +17,13 @@ from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresigh
 from scheduler.core.planning.bound.master import Prices
 from scheduler.core.planning.bound.plant_path import PlantPath, mean_draw_kw, plant_path
 from scheduler.core.planning.bound.problem import BoundProblem, BoundResult
+from scheduler.core.planning.bound.promise import promised_kw, wanted
 from scheduler.core.planning.bound.whole_runs import WholeRun
 from scheduler.core.thermal.host import power_points
 from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.plan import Duals, Plan, PlanStatus, SolveReport
 from scheduler.domain.site import Site
-from scheduler.domain.time import TimeGrid
+from scheduler.domain.time import FloatArray, TimeGrid
 from scheduler.domain.world import JobTruth, Scenario
 from scheduler.simulate.faults import Disturbances
 from scheduler.simulate.knowledge import ALL_KNOWN
@@ -39,12 +41,15 @@ TOUCHING_S = 1e-3
 class Foretold:
     """Steering by a plan of the whole window; also the gate that lets each job go at its planned start."""
 
-    def __init__(self, scenario: Scenario, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) -> None:
-        """Keep the plan; `path` has one row for each slot of `grid`."""
+    def __init__(self, scenario: Scenario, plan: ForesightPlan, path: PlantPath, by_slot: BoundProblem) -> None:
+        """Keep the plan; `path` has one row for each of `by_slot`."""
+        slot_s = round(s_from_h(float(by_slot.row_h[0])))
+        grid = TimeGrid(start_utc=scenario.start_utc, slot_s=slot_s, slots=by_slot.rows)
         self.site, self.path, self.grid = scenario.site, path, grid
         self.truths = [scenario.jobs[run.job] for run in plan.runs]
         self.runs = {truth.job.job_id: (run, truth) for run, truth in zip(plan.runs, self.truths, strict=True)}
-        self.told = plan_of(scenario.site, plan, path, grid)
+        promised = promised_kw(by_slot, path, mean_draw_kw(by_slot, plan.runs))
+        self.told = plan_of(scenario.site, plan, promised, grid)
         self.slot_of_plug = {plug.plug_id: index for index, plug in enumerate(scenario.site.plugs)}
         self._ordered = False
 
@@ -82,7 +87,7 @@ class Foretold:
         )
 
     def plan(self) -> Plan | None:
-        """The plan as promises read it: what it sells."""
+        """The plan as promises read it: what it promises in place of what it sells."""
         return self.told
 
     def submitted(self, cluster: VirtualCluster, job: VirtualJob) -> None:
@@ -114,8 +119,8 @@ def commands(site: Site, run: WholeRun, truth: JobTruth) -> Iterator[tuple[float
         before, ended_s = level, s_from_h(float(begin_h + hours))
 
 
-def plan_of(site: Site, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) -> Plan:
-    """A plan with its sale and its cost, and nothing to act on."""
+def plan_of(site: Site, plan: ForesightPlan, firm_kw: FloatArray, grid: TimeGrid) -> Plan:
+    """A plan with its cost and what it promises to each customer, (offtakes, slots), and nothing to act on."""
     report = SolveReport(method="foresight", objective_eur=plan.cost_eur, bound_eur=plan.cost_eur, rolling_gap=0.0)
     none = np.zeros((len(site.pools), grid.slots))
     return Plan(
@@ -127,12 +132,27 @@ def plan_of(site: Site, plan: ForesightPlan, path: PlantPath, grid: TimeGrid) ->
         status=PlanStatus.FRESH,
         jobs=(),
         flows=(),
-        sold_kw={one.offtake_id: path.sold_kw[number] for number, one in enumerate(site.offtakes)},
+        sold_kw={one.offtake_id: firm_kw[number] for number, one in enumerate(site.offtakes)},
         it_kw=np.zeros(grid.slots),
         cost_eur={"total": plan.cost_eur},
         report=report,
         duals=Duals(start_utc=grid.start_utc, slot_s=grid.slot_s, gpu_eur_per_gpu_h=none, draw_eur_per_kwh=none),
     )
+
+
+def served(site: Site, by_slot: BoundProblem, path: PlantPath) -> PlantPath:
+    """The path with its sale shared as plants share it: customers of a plug by priority, whatever they pay."""
+    sold_kw = np.zeros_like(path.sold_kw)
+    order = sorted(
+        range(len(site.offtakes)), key=lambda number: (site.offtakes[number].priority, site.offtakes[number].offtake_id)
+    )
+    for index in range(len(by_slot.plugs)):
+        mine = [number for number in order if by_slot.offtakes[number].plug == index]
+        left_kw = path.sold_kw[mine].sum(axis=0)
+        for number in mine:
+            sold_kw[number] = np.minimum(left_kw, by_slot.offtakes[number].demand_kw)
+            left_kw = left_kw - sold_kw[number]
+    return replace(path, sold_kw=sold_kw)
 
 
 def best_path(by_slot: BoundProblem, plans: Sequence[ForesightPlan]) -> tuple[ForesightPlan, PlantPath] | None:
@@ -156,14 +176,13 @@ def foretold(
     """
     until_utc = scenario.start_utc + timedelta(days=scenario.days)
     hourly, by_slot = (
-        bound_problem(scenario.site, scenario.jobs, truth, end_utc, promised_until_utc=until_utc, by_slot=fine)
+        wanted(bound_problem(scenario.site, scenario.jobs, truth, end_utc, promised_until_utc=until_utc, by_slot=fine))
         for fine in (False, True)
     )
     found = best_path(by_slot, foresight_plans(hourly, Prices(gpu=bound.gpu_eur_per_gpu_h, draw=bound.draw_eur_per_kwh)))
     if found is None:
         return None
     plan, path = found
-    grid = TimeGrid(start_utc=scenario.start_utc, slot_s=clockwork.slot_s, slots=by_slot.rows)
-    steering = Foretold(scenario, plan, path, grid)
+    steering = Foretold(scenario, plan, served(scenario.site, by_slot, path), by_slot)
     queue = Queue(steering, Discipline.FIRST_FIT)
     return World(scenario, queue, clockwork, ALL_KNOWN, Disturbances()), steering

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from scheduler.core.publishing.firm import local_instant
+from scheduler.core.tariffs.gates import local_instant
 from scheduler.domain.time import Series, TimeGrid
 
 PUBLISHED_AT = time(13)

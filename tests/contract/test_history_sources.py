@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import feed_world
 import numpy as np
 import pytest
 
@@ -108,7 +109,12 @@ def chain_source(path: Path) -> SeriesSource:
     return Chain("chain", (file_source(path), fixed_source(path)))
 
 
-@pytest.mark.parametrize("make", [file_source, fixed_source, chain_source], ids=["file", "fixed", "chain"])
+def feed_source(path: Path) -> SeriesSource:
+    hourly = feed_world.told([50.0, 60.0, 70.0])
+    return feed_world.World(feed_world.Scripted([hourly])).feed()
+
+
+@pytest.mark.parametrize("make", [file_source, fixed_source, feed_source, chain_source], ids=["file", "fixed", "feed", "chain"])
 def test_every_source_names_what_it_says_and_when(make: Callable[[Path], SeriesSource], file: Path) -> None:
     source = make(file)
     run(source.poll(NOW))
@@ -117,7 +123,7 @@ def test_every_source_names_what_it_says_and_when(make: Callable[[Path], SeriesS
     assert len({one.quantity for one in found}) == len(found)
     for one in found:
         assert one.fetched_utc == NOW
-        assert one.source in ("file", "fixed")
+        assert one.source in ("file", "fixed", "feed")
         assert one.series.unit == unit_of(one.quantity)
     assert source.trouble() == ""
     assert source.name

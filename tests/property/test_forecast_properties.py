@@ -18,8 +18,7 @@ from scheduler.core.forecast.durations import learn_durations, mean_remaining_wo
 from scheduler.core.forecast.outlook import outlook
 from scheduler.core.forecast.own_heat import OwnHeatLimits, OwnHeatRecord, PastMedian, own_heat_kw
 from scheduler.core.forecast.prices import price_path
-from scheduler.core.publishing.firm import delivery_hours, firm_kw
-from scheduler.domain.contract import FirmRule
+from scheduler.core.tariffs.gates import delivery_hours
 from scheduler.domain.settings import Settings
 from scheduler.domain.snapshot import FinishedJob, History
 from scheduler.domain.time import FloatArray
@@ -126,10 +125,9 @@ def test_total_work_never_falls_by_having_run_longer(ratios: list[float], done: 
     capability=st.floats(0.0, 1000.0),
     demand=st.floats(0.0, 1000.0),
     floor=st.floats(0.0, 500.0),
-    price_of_capacity=st.floats(0.0, 0.05),
 )
-def test_firm_heat_never_exceeds_its_quantile_plug_or_demand(
-    median: list[float], ratios: list[float], capability: float, demand: float, floor: float, price_of_capacity: float
+def test_own_heat_never_exceeds_its_median_plug_or_demand(
+    median: list[float], ratios: list[float], capability: float, demand: float, floor: float
 ) -> None:
     count = len(median)
     record = OwnHeatRecord(
@@ -142,9 +140,6 @@ def test_firm_heat_never_exceeds_its_quantile_plug_or_demand(
     assert np.all(low <= p10 + 1e-9)
     assert np.all(p10 <= p50 + 1e-9)
     assert np.all((p10 >= 0.0) & (p10 <= min(capability, demand) + 1e-9) & (p10 <= np.asarray(median) + 1e-9))
-    rule = FirmRule(capacity_eur_per_kwh=price_of_capacity)
-    promise = firm_kw(rule, p10, low, limits.capability_kw)
-    assert np.all((promise >= 0.0) & (promise <= p10) & (promise <= capability))
 
 
 @settings(max_examples=80, deadline=None)

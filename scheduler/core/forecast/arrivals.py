@@ -100,10 +100,15 @@ def kernel_of(work: Work, lags: int, slot_h: float) -> FloatArray:
     if not len(work.gpu_h) or work.gpu_h.sum() <= 0.0:
         return np.zeros(lags)
     share = work.gpu_h / work.gpu_h.sum()
+    return np.asarray(np.einsum("ij,j->i", still_there(work, lags, slot_h), share / work.duration_h))
+
+
+def still_there(work: Work, lags: int, slot_h: float) -> FloatArray:
+    """Share of each slot that a job which came in slot 0 runs, by lag and job, (lags, m)."""
     left = work.duration_h[None, :] / slot_h - np.arange(lags)[:, None] + 0.5
     running = np.clip(left, 0.0, 1.0)
     running[0] = np.minimum(0.5, running[0])
-    return np.asarray(np.einsum("ij,j->i", running, share / work.duration_h))
+    return running
 
 
 def busy_gpus(rate_gpu_h_per_h: FloatArray, kernel: FloatArray, slot_h: float) -> FloatArray:
@@ -138,6 +143,33 @@ def expected_arrivals(
     arrived_gpu_h: hourly sums of declared GPU-hours of the past by class, each (n,); local covers these n hours and the
     horizon, which begins at index n. A class never seen gives zeros. Nothing arrives after `open_slots`, if that is given.
     """
+    rates = arrival_rates(site, arrived_gpu_h, local, model, grid, open_slots)
+    out = {job_class.name: np.zeros(grid.slots) for job_class in site.classes}
+    for name, rate in rates.items():
+        out[name] = busy_gpus(rate, kernel_of(work_like(works, name), grid.slots, grid.slot_h), grid.slot_h)
+    return out
+
+
+def ratio_of(model: DurationModel, class_name: str) -> float:
+    """Mean ratio of real to declared duration of a class; of all classes while it is unknown."""
+    return model.mean_ratio.get(class_name, model.mean_ratio[ALL_CLASSES])
+
+
+def work_like(works: dict[str, Work], class_name: str) -> Work:
+    """Jobs seen of a class; of all classes while those are few."""
+    own = works.get(class_name)
+    return own if own is not None and len(own.gpu_h) >= MIN_JOBS_OF_CLASS else works[ALL_CLASSES]
+
+
+def arrival_rates(
+    site: Site,
+    arrived_gpu_h: dict[str, FloatArray],
+    local: LocalHours,
+    model: DurationModel,
+    grid: TimeGrid,
+    open_slots: int | None = None,
+) -> dict[str, FloatArray]:
+    """GPU-hours of real work per hour that are expected to arrive, by class ever seen and slot; see `expected_arrivals`."""
     count = len(next(iter(arrived_gpu_h.values()))) if arrived_gpu_h else 0
     total = sum((np.asarray(v) for v in arrived_gpu_h.values()), np.zeros(count))
     shape = shape_of(total, local)
@@ -149,11 +181,7 @@ def expected_arrivals(
     for job_class in site.classes:
         past = arrived_gpu_h.get(job_class.name)
         if past is None:
-            out[job_class.name] = np.zeros(grid.slots)
             continue
-        own = works.get(job_class.name)
-        work = own if own is not None and len(own.gpu_h) >= MIN_JOBS_OF_CLASS else works[ALL_CLASSES]
-        ratio = model.mean_ratio.get(job_class.name, model.mean_ratio[ALL_CLASSES])
-        rate = level_of(past) * ratio * relative * (True if open_slots is None else np.arange(grid.slots) < open_slots)
-        out[job_class.name] = busy_gpus(rate, kernel_of(work, grid.slots, grid.slot_h), grid.slot_h)
+        rate = level_of(past) * ratio_of(model, job_class.name) * relative
+        out[job_class.name] = np.asarray(rate if open_slots is None else rate * (np.arange(grid.slots) < open_slots))
     return out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,7 +15,8 @@ from scheduler.units import H_PER_DAY, S_PER_H
 HOUR_S = int(S_PER_H)
 DAY_H = int(H_PER_DAY)
 WEEK_H = 7 * DAY_H
-SATURDAY = 5
+SATURDAY, SUNDAY = 5, 6
+EPOCH = date(1970, 1, 1)
 DAY_TYPES = 3
 
 
@@ -43,7 +45,7 @@ def at_hour(number: int) -> datetime:
 class LocalHours:
     """Consecutive UTC hours as a place lives them, one entry per hour.
 
-    hour: 0 to 23 local. weekday: 0 is Monday. day: local days since 1970 (consecutive integers).
+    hour: 0 to 23 local. weekday: 0 is Monday; a holiday is a Sunday. day: local days since 1970 (consecutive integers).
     """
 
     first: int
@@ -73,8 +75,8 @@ def offset_s(number: int, zone: ZoneInfo) -> int:
     return 0 if offset is None else int(offset.total_seconds())
 
 
-def local_hours(first: int, count: int, zone: ZoneInfo) -> LocalHours:
-    """Local calendar of `count` hours from hour number `first`.
+def local_hours(first: int, count: int, zone: ZoneInfo, holidays: Sequence[date] = ()) -> LocalHours:
+    """Local calendar of `count` hours from hour number `first`; `holidays` are local days on which people live as on a Sunday.
 
     The zone is asked once per day, and hour by hour only in a day in which its offset changes, which is 50 times faster.
     """
@@ -92,4 +94,7 @@ def local_hours(first: int, count: int, zone: ZoneInfo) -> LocalHours:
     local_h = local_s // HOUR_S
     day = local_h // DAY_H
     # 1970-01-01 was a Thursday, weekday 3.
-    return LocalHours(first=first, hour=local_h % DAY_H, weekday=(day + 3) % 7, day=day)
+    weekday = (day + 3) % 7
+    if holidays:
+        weekday[np.isin(day, [(holiday - EPOCH).days for holiday in holidays])] = SUNDAY
+    return LocalHours(first=first, hour=local_h % DAY_H, weekday=weekday, day=day)

@@ -14,6 +14,9 @@ One ridge regression per lead (a local projection, Jorda 2005), drawn to a prior
 
 The prior alone is a good forecast, so the first week is as well served as the tenth. The same matrices hold what would have
 been said at every earlier origin: residual quantiles cost nothing more.
+
+What is known of the time ahead (a weather forecast) enters as a fifth regressor, the change that it brings, drawn to count
+once; the hindcasts know it as well, so that their residuals are those of a forecast that is told.
 """
 
 from __future__ import annotations
@@ -147,11 +150,11 @@ def row_weight(values: FloatArray, origin: IntArray, half_life_h: float) -> Floa
     return np.asarray(np.where(origin >= first + 2 * DAY_H, recency, 0.0))
 
 
-def direct(values: FloatArray, leads: int, settings: DirectSettings) -> Paths:
+def direct(values: FloatArray, leads: int, settings: DirectSettings, change: FloatArray | None = None) -> Paths:
     """Hindcasts and forecast of hourly `values` (NaN: not known), whose last entry is the present hour; see the module.
 
-    Needs more than two weeks of hours, known or not; one value must be known. Shifting or scaling `values` does the same to
-    the forecast.
+    Needs more than two weeks of hours, known or not; one value must be known. Shifting or scaling `values` (and `change`) does
+    the same to the forecast. change: what is told of the time ahead changes, (m, leads), from each of the m `origins`.
     """
     complete = seasonal(values)
     origin = origins(len(values), settings)
@@ -159,6 +162,10 @@ def direct(values: FloatArray, leads: int, settings: DirectSettings) -> Paths:
     x = features(complete - mean, origin, leads)
     y = targets(values - mean, origin, leads)
     weight = row_weight(values, origin, settings.half_life_h)
-    coefficient = regress(x, y, weight, prior(leads, settings), settings)
+    before = prior(leads, settings)
+    if change is not None:
+        x = np.concatenate([x, change[:, :, None]], axis=2)
+        before = np.concatenate([before, np.ones((leads, 1))], axis=1)
+    coefficient = regress(x, y, weight, before, settings)
     predicted = np.einsum("olk,lk->ol", x, coefficient) + mean
     return Paths(origin=origin, predicted=predicted, actual=y + mean, weight=weight)

@@ -130,6 +130,16 @@ def beyond_s(done_s: float, quantile: float) -> float:
     return LINDY_FRACTION * done_s * -float(np.log(max(1.0 - quantile, 1e-3)))
 
 
+def still_running(model: DurationModel, class_name: str, told_s: float, done_s: float, ahead_s: FloatArray) -> FloatArray:
+    """Probability that a job which has run `done_s` still runs after `ahead_s` more seconds, same shape as `ahead_s`."""
+    gone = ended_share(model, class_name, told_s, done_s)
+    if gone >= 1.0:
+        scale_s = max(1.0, beyond_s(done_s, 1.0 - float(np.exp(-1.0))))
+        return np.asarray(np.exp(-np.maximum(0.0, ahead_s) / scale_s))
+    share = np.interp((done_s + np.maximum(0.0, ahead_s)) / told_s, ratios_of(model, class_name), model.probabilities)
+    return np.asarray(np.where(ahead_s < 0.0, 0.0, (1.0 - share) / (1.0 - gone)))
+
+
 def remaining_work_s(model: DurationModel, class_name: str, declared_s: float, done_s: float, quantile: float) -> float:
     """Quantile of the uncapped seconds still to run, given that the job has run `done_s` and has not ended.
 

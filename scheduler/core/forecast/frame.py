@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,13 +35,13 @@ class Frame:
         return np.where(self.column >= 0, path[np.maximum(self.column, 0)], present)
 
 
-def frame(grid: TimeGrid, time_zone: str) -> Frame:
-    """Lay whole hours around the start of a grid."""
+def frame(grid: TimeGrid, time_zone: str, holidays: Sequence[date] = ()) -> Frame:
+    """Lay whole hours around the start of a grid, as a place with these holidays lives them."""
     now = hour_number(ceil_hour(grid.start_utc))
     leads = max(1, hour_number(ceil_hour(grid.end_utc)) - now)
     start_s = int(grid.start_utc.timestamp())
     column = (start_s + np.arange(grid.slots, dtype=np.int64) * grid.slot_s) // HOUR_S - now
-    local = local_hours(now - PAST_H, PAST_H + leads + TAIL_H + 1, ZoneInfo(time_zone))
+    local = local_hours(now - PAST_H, PAST_H + leads + TAIL_H + 1, ZoneInfo(time_zone), holidays)
     return Frame(grid=grid, now=now, leads=leads, local=local, column=column)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -14,7 +14,7 @@ from scheduler.core.forecast.durations import learn_durations
 from scheduler.core.forecast.fill import CARBON, HEAT_KW, PRICE, Hourly, Plausible, hourly, plausible, ready
 from scheduler.core.forecast.frame import PAST_H, TAIL_H, Frame, frame, tail_grid
 from scheduler.core.forecast.heat_demand import Weather, forecast_demand, prior_width
-from scheduler.core.forecast.prices import price_path, published, published_stop_h
+from scheduler.core.forecast.prices import PriceAhead, price_ahead, published, published_stop_h
 from scheduler.core.forecast.quantiles import band
 from scheduler.core.forecast.weather import Outdoor, outdoor_ahead
 from scheduler.domain.outlook import DurationModel, Outlook
@@ -26,6 +26,7 @@ from scheduler.domain.time import FloatArray, Series, TimeGrid
 PLANT_FORECAST_MAX_AGE_S = 6.0 * HOUR_S
 # A measured demand may exceed what the customer's connection takes, but not by any factor.
 MAX_OVER_CONNECTION = 10.0
+NO_PRICES = PriceAhead(path=np.empty(0), low=np.empty(0), high=np.empty(0))
 GRID_CARBON = DirectSettings(decay_h=30.0)
 
 Reasons = tuple[str, ...]
@@ -38,9 +39,9 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
     ("price: missing"); the value then used is the most harmless one (no heat demand, no carbon, temperature NaN) and never
     passes for a measurement.
     """
-    where = frame(grid, site.time_zone)
+    where = frame(grid, site.time_zone, site.holidays)
     past = snapshot.history
-    spot, tail_spot, known_slots, price_reasons = prices(past.price, where, settings)
+    spot, price_reasons = prices(past.price, where, settings)
     outdoor = outdoor_ahead(past.outdoor, where, settings.max_fill_s)
     carbon, carbon_reasons = carbon_path(past.carbon, where, settings)
     demand, demand_reasons = demands(site, snapshot, settings, where, outdoor.weather)
@@ -48,9 +49,11 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
     works = seen_work(past.finished, snapshot.jobs, durations)
     return Outlook(
         grid=grid,
-        spot_eur_per_kwh=spot,
-        known_price_slots=known_slots,
-        tail_spot_eur_per_kwh=tail_spot,
+        spot_eur_per_kwh=spot.expected,
+        spot_p10_eur_per_kwh=spot.low,
+        spot_p90_eur_per_kwh=spot.high,
+        known_price_slots=spot.known_slots,
+        tail_spot_eur_per_kwh=spot.tail,
         carbon_g_per_kwh=carbon,
         outdoor_c=outdoor_slots(outdoor, where),
         demand_kw=demand,
@@ -79,8 +82,19 @@ def outdoor_slots(outdoor: Outdoor, where: Frame) -> FloatArray:
     return on_slots(outdoor.past.values, outdoor.weather.told_c, where)
 
 
-def prices(price: Series, where: Frame, settings: Settings) -> tuple[FloatArray, FloatArray, int, Reasons]:
-    """Spot on the grid and on the week after it, the number of leading published slots, and what is wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spot:
+    """Spot prices on the grid with their band, on the week after it, and the number of leading slots that are published."""
+
+    expected: FloatArray
+    low: FloatArray
+    high: FloatArray
+    tail: FloatArray
+    known_slots: int
+
+
+def prices(price: Series, where: Frame, settings: Settings) -> tuple[Spot, Reasons]:
+    """Spot prices, and what is wrong with them; what is published is its own band."""
     grid, tail = where.grid, tail_grid(where.grid)
     spot = plausible(published(price, grid), PRICE)
     unknown = np.flatnonzero(~np.isfinite(spot))
@@ -90,16 +104,20 @@ def prices(price: Series, where: Frame, settings: Settings) -> tuple[FloatArray,
     first = where.local.first
     past = ready("price", price, now=stop, past_h=stop - first, max_fill_s=settings.max_fill_s, limits=PRICE)
     if not past.known:
-        return np.where(np.isfinite(spot), spot, 0.0), np.zeros(tail.slots), known_slots, past.reasons
-    ahead = price_path(past.values, where.local, end - stop) if end > stop else np.empty(0)
-    path = np.concatenate([past.values, ahead])
-    forecast = np.where(np.isfinite(path), path, float(np.nanmean(past.values)))
-    return (
-        np.where(np.isfinite(spot), spot, sampled(forecast, first, grid)),
-        sampled(forecast, first, tail),
-        known_slots,
-        past.reasons,
-    )
+        known = np.where(np.isfinite(spot), spot, 0.0)
+        return Spot(expected=known, low=known, high=known, tail=np.zeros(tail.slots), known_slots=known_slots), past.reasons
+    ahead = price_ahead(past.values, where.local, end - stop) if end > stop else NO_PRICES
+    mean = float(np.nanmean(past.values))
+
+    def whole(coming: FloatArray) -> FloatArray:
+        path = np.concatenate([past.values, coming])
+        return np.where(np.isfinite(path), path, mean)
+
+    expected, low, high = (whole(coming) for coming in (ahead.path, ahead.low, ahead.high))
+    on_grid = [np.where(np.isfinite(spot), spot, sampled(path, first, grid)) for path in (expected, low, high)]
+    tail_spot = sampled(expected, first, tail)
+    found = Spot(expected=on_grid[0], low=on_grid[1], high=on_grid[2], tail=tail_spot, known_slots=known_slots)
+    return found, past.reasons
 
 
 def sampled(path: FloatArray, first: int, grid: TimeGrid) -> FloatArray:
@@ -146,7 +164,9 @@ def own_demand(
     if not past.known:
         return band(np.zeros(slots), np.zeros(slots), np.zeros(slots), 0.0), past.reasons
     by_weather = offtake.demand_source is not DemandSource.PROFILE
-    hourly_band = forecast_demand(past.values, weather if by_weather else None, where.local, where.leads, ceiling_kw)
+    hourly_band = forecast_demand(
+        past.values, weather if by_weather else None, where.local, where.leads, ceiling_kw, settings.weather_error_c
+    )
     p10, p50, p90 = (on_slots(past.values, path, where) for path in (hourly_band.p10, hourly_band.p50, hourly_band.p90))
     return band(p10, p50, p90, ceiling_kw), past.reasons
 

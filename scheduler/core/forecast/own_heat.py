@@ -25,6 +25,15 @@ HALF_LIFE_H = 24.0 * 14
 MAX_RECORD = 24 * 56
 # A median below this share of the largest one says nothing about ratios.
 MIN_MEDIAN_FRACTION = 0.02
+# Whole paths: the level of the last hours stands for so long; days looked back on; the prior's rows and its weight in days.
+LEVEL_HOURS = 2
+LEVEL_MEMORY_H = 12.0
+PATH_DAYS = 56
+WEEK_DAYS = 7
+SAME_WEEKDAY_WEIGHT = 5.0
+PRIOR_ROWS = 20
+PRIOR_DAYS = 1.5
+MAX_PATH_RATIO = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,3 +145,72 @@ def own_heat_kw(median_kw: FloatArray, record: OwnHeatRecord, limits: OwnHeatLim
     if quantile > 0.5:
         scaled = np.maximum(scaled, ratio * median)
     return np.asarray(np.maximum(0.0, np.minimum(np.minimum(limits.capability_kw, limits.demand_kw), scaled)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PathErrors:
+    """Came over expected heat of earlier days, (days, steps) as seen from the same time of day, and the weight of each day."""
+
+    ratio: FloatArray
+    weight: FloatArray
+
+
+def expected_path_kw(heat_kw: Series, first_hour: int, hours: int, now: int, time_zone: str) -> FloatArray:
+    """Median of a heat flow by its own past, (hours,): the pattern of `rule_median_kw`, begun at the level of the last hours.
+
+    path(t) = pattern(t) + (last hours - pattern of these hours) * exp(-lead / LEVEL_MEMORY_H), never negative.
+    """
+    back = LEVEL_HOURS
+    pattern = rule_median_kw(heat_kw, now - back, back + (first_hour - now) + hours, now, time_zone)
+    last = hourly(heat_kw, now - back, now)
+    off = last - pattern[:back]
+    level = float(off[np.isfinite(off)].mean()) if np.any(np.isfinite(off)) else 0.0
+    lead_h = first_hour - now + np.arange(hours) + 0.5
+    return np.asarray(np.maximum(0.0, pattern[back + first_hour - now :] + level * np.exp(-lead_h / LEVEL_MEMORY_H)))
+
+
+def path_ratio(heat_kw: Series, first_hour: int, hours: int, now: int, time_zone: str) -> FloatArray | None:
+    """What came over what `expected_path_kw` would have said at hour `now`, (hours,); None where that is not known."""
+    expected = expected_path_kw(heat_kw, first_hour, hours, now, time_zone)
+    came = hourly(heat_kw, first_hour, first_hour + hours)
+    known = np.isfinite(expected) & np.isfinite(came)
+    if not np.all(known) or float(expected.mean()) <= 0.0:
+        return None
+    least = MIN_MEDIAN_FRACTION * float(expected.max())
+    return np.asarray(np.clip(came / np.maximum(expected, least), 0.0, MAX_PATH_RATIO))
+
+
+def path_errors(heat_kw: Series | None, first_hour: int, hours: int, now: int, time_zone: str) -> PathErrors:
+    """Errors of such a path on earlier days, by half life, and the prior of stated width as PRIOR_DAYS of experience.
+
+    The prior opens with the lead as bands do: an hour ahead little is unknown.
+    """
+    rows, weights = [], []
+    earliest = np.inf if heat_kw is None else hour_number(heat_kw.grid.start_utc) + WEEK_H
+    for days in range(1, PATH_DAYS + 1):
+        back = days * DAY_H
+        if heat_kw is None or now - back < earliest:
+            break
+        if first_hour - back + hours > now:
+            continue
+        row = path_ratio(heat_kw, first_hour - back, hours, now - back, time_zone)
+        if row is not None:
+            rows.append(row)
+            weights.append(day_weight(days))
+    return with_prior(rows, weights, first_hour - now, hours)
+
+
+def day_weight(days: int) -> float:
+    """Weight of a day so many days ago: by half life, and more for the same weekday, whose work comes and ends alike."""
+    same = SAME_WEEKDAY_WEIGHT if days % WEEK_DAYS == 0 else 1.0
+    return float(same * np.exp2(-days * DAY_H / HALF_LIFE_H))
+
+
+def with_prior(rows: list[FloatArray], weights: list[float], lead_h: int, hours: int) -> PathErrors:
+    """Rows of experience and the prior's."""
+    probability, ratio = zip(*PRIOR_RATIO_AT, strict=True)
+    at = np.interp((np.arange(PRIOR_ROWS) + 0.5) / PRIOR_ROWS, probability, ratio)
+    opened = 1.0 - np.exp(-(lead_h + np.arange(hours) + 0.5) / LEVEL_MEMORY_H)
+    prior = 1.0 + (at[:, None] - 1.0) * opened[None, :]
+    weight = np.concatenate([np.asarray(weights), np.full(PRIOR_ROWS, PRIOR_DAYS / PRIOR_ROWS)])
+    return PathErrors(ratio=np.concatenate([*(row[None, :] for row in rows), prior]), weight=weight)

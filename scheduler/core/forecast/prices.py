@@ -8,16 +8,21 @@ spikes of the past count as much as the 2 % and 98 % quantiles and no more: tomo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from scheduler.core.forecast.calendar import DAY_H, DAY_TYPES, HOUR_S, LocalHours
-from scheduler.core.forecast.direct import DirectSettings, direct
+from scheduler.core.forecast.direct import DirectSettings, direct, targets
+from scheduler.core.forecast.quantiles import spread
 from scheduler.domain.time import FloatArray, IntArray, Series, TimeGrid
 
 # Prices are published by the day, so one origin a day is all there is to learn from.
 SETTINGS = DirectSettings(decay_h=60.0, ridge_rows=300.0, stride_h=24)
 SPIKE_PROBABILITY = 0.02
 SHAPE_SHRINK_DAYS = 3.0
+# Residuals of the hindcast know the coefficients already; set on a year of rolling forecasts.
+WIDEN = 1.15
 
 
 def without_spikes(values: FloatArray) -> FloatArray:
@@ -37,16 +42,37 @@ def additive_shape(values: FloatArray, cell: IntArray) -> FloatArray:
     return np.asarray((total + SHAPE_SHRINK_DAYS * np.tile(every, DAY_TYPES)) / (count + SHAPE_SHRINK_DAYS))
 
 
-def price_path(values: FloatArray, local: LocalHours, leads: int) -> FloatArray:
-    """Forecast the `leads` hours after the last published one, (leads,).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PriceAhead:
+    """Hours after the last published one, (leads,) each: what is expected, and its p10 and p90."""
+
+    path: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+def price_ahead(values: FloatArray, local: LocalHours, leads: int) -> PriceAhead:
+    """Forecast the `leads` hours after the last published one, with a band of what earlier forecasts were off.
 
     values: hourly published prices (n,), more than two weeks of hours, at least one known; local covers them and the leads.
+    Spikes count in full in the band.
     """
     count = len(values)
     calm = without_spikes(values)
     cell = local.day_cell
     shape = additive_shape(calm, cell[:count])
-    return direct(calm - shape[cell[:count]], leads, SETTINGS).now + shape[cell[count : count + leads]]
+    paths = direct(calm - shape[cell[:count]], leads, SETTINGS)
+    path = paths.now + shape[cell[count : count + leads]]
+    off = paths.residual + targets(values - calm, paths.origin, leads)
+    nothing = np.zeros(leads)
+    low = np.minimum(0.0, WIDEN * spread(off, paths.weight, 0.1, nothing))
+    high = np.maximum(0.0, WIDEN * spread(off, paths.weight, 0.9, nothing))
+    return PriceAhead(path=path, low=path + low, high=path + high)
+
+
+def price_path(values: FloatArray, local: LocalHours, leads: int) -> FloatArray:
+    """What is expected of `price_ahead`, (leads,)."""
+    return price_ahead(values, local, leads).path
 
 
 def published(price: Series, grid: TimeGrid) -> FloatArray:

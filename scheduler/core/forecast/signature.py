@@ -51,14 +51,14 @@ def smoothed(outdoor_c: FloatArray, smoothing_h: float) -> FloatArray:
     return np.asarray(total / mass[np.minimum(np.arange(len(outdoor_c)), length - 1)])
 
 
-def carried_on(start_c: float, outdoor_c: FloatArray, smoothing_h: float) -> FloatArray:
-    """Carry T_eff on from its present state along hourly temperatures (leads,)."""
+def carried_on(start_c: FloatArray, outdoor_c: FloatArray, smoothing_h: float) -> FloatArray:
+    """Carry T_eff on from its states (m,) along hourly temperatures (m, leads)."""
     keep = fade_of(smoothing_h)
     out = np.empty_like(outdoor_c)
     state = start_c
-    for i, value in enumerate(outdoor_c):
-        state = keep * state + (1.0 - keep) * float(value)
-        out[i] = state
+    for lead in range(outdoor_c.shape[1]):
+        state = keep * state + (1.0 - keep) * outdoor_c[:, lead]
+        out[:, lead] = state
     return out
 
 

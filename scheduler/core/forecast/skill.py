@@ -1,13 +1,11 @@
-"""How good the forecasts are: rolling origins over the recent past, against persistence and the hour-of-week mean.
+"""How good the forecasts are: rolling origins over a past, against the references of `trial`.
 
-At each origin the history is cut off as it was known then and the very `outlook` of production is made from it. Persistence
-says "as at the same hour of the last known day", the hour-of-week mean averages the same local hour of the same weekday over
-the last eight weeks. skill = 1 - MAE / MAE of the reference; above zero is better than the reference.
+At each origin the history is cut off as it was known then and the very `outlook` of production is made from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,52 +16,17 @@ from scheduler.core.forecast.calendar import DAY_H, HOUR_S, WEEK_H, hour_number,
 from scheduler.core.forecast.fill import hourly
 from scheduler.core.forecast.frame import PAST_H
 from scheduler.core.forecast.outlook import outlook
+from scheduler.core.forecast.trial import Trial, stacked
 from scheduler.domain.outlook import Outlook, Skill
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import History, Snapshot
 from scheduler.domain.time import FloatArray, IntArray, Series, TimeGrid
+from scheduler.units import H_PER_DAY
 
 # Prices of the next local day are published from this local hour on (day-ahead results come at about 12:45 in Europe).
 PUBLISHED_LOCAL_HOUR = 13
 MIN_ORIGINS = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trial:
-    """One forecast quantity at many origins: forecast, truth and both references, all (origins, leads); NaN: does not count.
-
-    low, high: p10 and p90 where the quantity has a band.
-    """
-
-    name: str
-    predicted: FloatArray
-    actual: FloatArray
-    persistence: FloatArray
-    week_mean: FloatArray
-    low: FloatArray | None = None
-    high: FloatArray | None = None
-
-    def mae(self, what: FloatArray, columns: slice = slice(None)) -> float | None:
-        """Mean absolute error of a forecast over leads `columns` where every contender and the truth are known."""
-        error = np.abs(what - self.actual)[:, columns]
-        both = np.isfinite(self.actual + self.predicted + self.persistence + self.week_mean)[:, columns]
-        return float(error[both].mean()) if np.any(both) else None
-
-    def skill(self, columns: slice = slice(None)) -> Skill:
-        """Skill over leads `columns`."""
-        mae = self.mae(self.predicted, columns)
-        return Skill(
-            name=self.name,
-            mae=mae,
-            against_persistence=relative(mae, self.mae(self.persistence, columns)),
-            against_hour_of_week=relative(mae, self.mae(self.week_mean, columns)),
-        )
-
-
-def relative(mae: float | None, reference: float | None) -> float | None:
-    """1 - mae / reference; None when one is unknown or the reference made no error at all."""
-    return None if mae is None or reference is None or reference <= 0.0 else 1.0 - mae / reference
 
 
 def cut(series: Series, at_utc: datetime) -> Series:
@@ -81,29 +44,61 @@ def published_until(at_utc: datetime, zone: ZoneInfo) -> datetime:
     return at_utc + (midnight.astimezone(at_utc.tzinfo) - at_utc)
 
 
-def as_known(history: History, at_utc: datetime, zone: ZoneInfo) -> History:
-    """The history as it stood at `at_utc`, published prices included; finished jobs and arrivals are left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """A weather forecast to judge with: what came, with an error whose standard deviation is `error_c` at every lead.
+
+    The error fades into another one within a day, as those of weather forecasts do (an AR(1) of 24 h); each origin has its own.
+    """
+
+    error_c: float = 0.0
+    seed: int = 0
+
+    def outdoor(self, outdoor: Series, at_utc: datetime, until_utc: datetime) -> Series:
+        """The series as it is known at an instant: measured up to it, foretold from then on."""
+        known = cut(outdoor, until_utc)
+        if self.error_c <= 0.0:
+            return known
+        first = min(known.grid.slots, max(0, known.grid.slot_of(at_utc)))
+        noise = np.random.default_rng([self.seed, hour_number(at_utc)]).normal(size=known.grid.slots - first)
+        keep = float(np.exp(-known.grid.slot_h / H_PER_DAY))
+        values = known.values.copy()
+        error_c = 0.0
+        for slot, step in enumerate(noise):
+            # The first error is as large as any.
+            error_c = self.error_c * step if slot == 0 else keep * error_c + (1.0 - keep**2) ** 0.5 * self.error_c * step
+            values[first + slot] += error_c
+        return replace(known, values=values)
+
+
+def as_known(history: History, at_utc: datetime, zone: ZoneInfo, outdoor: Series | None = None) -> History:
+    """The history as it stood at `at_utc`, published prices included; finished jobs and arrivals are left out.
+
+    outdoor: what is known of the weather, if that is more than what was measured.
+    """
     return History(
         price=cut(history.price, published_until(at_utc, zone)),
         carbon=cut(history.carbon, at_utc),
-        outdoor=cut(history.outdoor, at_utc),
+        outdoor=cut(history.outdoor, at_utc) if outdoor is None else outdoor,
         heat_demand_kw={name: cut(series, at_utc) for name, series in history.heat_demand_kw.items()},
     )
 
 
-def references(series: Series, known: int, first: int, leads: int, zone: ZoneInfo) -> tuple[FloatArray, FloatArray]:
-    """Persistence and hour-of-week mean for `leads` hours from hour `first` on, knowing the hours before `known`."""
+References = tuple[FloatArray, FloatArray, FloatArray]
+
+
+def references(series: Series, known: int, first: int, leads: int, zone: ZoneInfo) -> References:
+    """Persistence, last week and hour-of-week mean for `leads` hours from hour `first` on, knowing the hours before `known`."""
     past = hourly(series, known - PAST_H, known)
     ahead = np.arange(first, first + leads) - known
-    back_days = ahead // DAY_H + 1
-    persistence = past[PAST_H + ahead - DAY_H * back_days]
+    persistence, last_week = (past[PAST_H + ahead - back * (ahead // back + 1)] for back in (DAY_H, WEEK_H))
     local = local_hours(known - PAST_H, PAST_H + leads + first - known, zone)
     phase = local.hour_of_week
     seen = np.isfinite(past)
     count = np.bincount(phase[:PAST_H][seen], minlength=WEEK_H)
     total = np.bincount(phase[:PAST_H][seen], weights=past[seen], minlength=WEEK_H)
-    mean = np.where(count > 0, total / np.maximum(1, count), np.nan)
-    return persistence, np.asarray(mean[phase[PAST_H + ahead]])
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return persistence, last_week, np.asarray(mean[phase[PAST_H + ahead]])
 
 
 def hour_slots(grid: TimeGrid) -> IntArray:
@@ -117,66 +112,78 @@ def truth(series: Series, grid: TimeGrid, leads: int) -> FloatArray:
     return hourly(series, first, first + leads)
 
 
-def trial(name: str, rows: Sequence[Sequence[FloatArray]]) -> Trial:
-    """Stack rows of (predicted, actual, persistence, week mean[, low, high])."""
-    table = [np.asarray(column) for column in zip(*rows, strict=True)]
-    band = table[4:] if len(table) > 4 else [None, None]
-    return Trial(
-        name=name,
-        predicted=table[0],
-        actual=table[1],
-        persistence=table[2],
-        week_mean=table[3],
-        low=band[0],
-        high=band[1],
-    )
-
-
 def price_row(history: History, seen: Outlook, at_utc: datetime, zone: ZoneInfo) -> tuple[FloatArray, ...]:
     """Price row beyond the published hours; the published ones are NaN, they are no forecast."""
     slots = hour_slots(seen.grid)
     known = hour_number(published_until(at_utc, zone))
     first, leads = hour_number(seen.grid.start_utc), len(slots)
-    row = [np.full(leads, np.nan) for _ in range(4)]
+    row = [np.full(leads, np.nan) for _ in range(7)]
     ahead = max(0, known - first)
     if ahead < leads:
-        persistence, week_mean = references(history.price, known, known, leads - ahead, zone)
+        for part, band in zip(row[5:], (seen.spot_p10_eur_per_kwh, seen.spot_p90_eur_per_kwh), strict=True):
+            part[ahead:] = np.nan if band is None else band[slots[ahead:]]
         row[0][ahead:] = seen.spot_eur_per_kwh[slots[ahead:]]
         row[1][ahead:] = truth(history.price, seen.grid, leads)[ahead:]
-        row[2][ahead:], row[3][ahead:] = persistence, week_mean
+        for part, values in zip(row[2:5], references(history.price, known, known, leads - ahead, zone), strict=True):
+            part[ahead:] = values
     return tuple(row)
 
 
-def rolling(site: Site, history: History, settings: Settings, origins_utc: Sequence[datetime]) -> dict[str, Trial]:
+Rows = dict[str, list[tuple[FloatArray, ...]]]
+# What a quantity of a trial is measured in, and whether its zero means "nothing".
+KINDS = {"price": ("EUR/kWh", False), "outdoor": ("degC", False), "carbon": ("g/kWh", True), "demand": ("kW", True)}
+
+
+def rolling(
+    site: Site,
+    history: History,
+    settings: Settings,
+    origins_utc: Sequence[datetime],
+    *,
+    weather: Foretold | None = None,
+    on_origin: Callable[[int, int], None] | None = None,
+) -> dict[str, Trial]:
     """Make the outlook at every origin (whole hours) from what was known then; trials by quantity name.
 
-    Names: price, outdoor, carbon and `demand <offtake id>`.
+    Names: price, outdoor, carbon and `demand <offtake id>`. weather: a forecast of it that is told, and so no trial of our own.
+    on_origin hears how many of how many are done.
     """
     zone = ZoneInfo(site.time_zone)
-    rows: dict[str, list[tuple[FloatArray, ...]]] = {}
-    for at_utc in origins_utc:
+    rows: Rows = {}
+    for done, at_utc in enumerate(origins_utc, start=1):
         grid = TimeGrid(start_utc=at_utc, slot_s=settings.slot_s, slots=settings.horizon_slots)
-        snapshot = Snapshot(
-            observed_utc=at_utc,
-            sequence=0,
-            jobs=(),
-            history=as_known(history, at_utc, zone),
-            plants=(),
-            available_gpus={},
-        )
-        seen = outlook(site, snapshot, settings, grid)
-        slots, now = hour_slots(grid), hour_number(at_utc)
-        rows.setdefault("price", []).append(price_row(history, seen, at_utc, zone))
-        plain = (("outdoor", history.outdoor, seen.outdoor_c), ("carbon", history.carbon, seen.carbon_g_per_kwh))
-        for name, series, predicted in plain:
-            row = (predicted[slots], truth(series, grid, len(slots)), *references(series, now, now, len(slots), zone))
+        told = None if weather is None else weather.outdoor(history.outdoor, at_utc, grid.end_utc)
+        known = as_known(history, at_utc, zone, told)
+        snapshot = Snapshot(observed_utc=at_utc, sequence=0, jobs=(), history=known, plants=(), available_gpus={})
+        for name, row in rows_of(history, outlook(site, snapshot, settings, grid), zone).items():
             rows.setdefault(name, []).append(row)
-        for name, series in history.heat_demand_kw.items():
-            band = seen.demand_kw[name]
-            reference = references(series, now, now, len(slots), zone)
-            banded = (band.p50[slots], truth(series, grid, len(slots)), *reference, band.p10[slots], band.p90[slots])
-            rows.setdefault(f"demand {name}", []).append(banded)
-    return {name: trial(name, row) for name, row in rows.items()}
+        if on_origin is not None:
+            on_origin(done, len(origins_utc))
+    origin_h = np.asarray([hour_number(at_utc) for at_utc in origins_utc], dtype=np.int64)
+    return {name: trial_of(name, origin_h, row) for name, row in rows.items() if weather is None or name != "outdoor"}
+
+
+def trial_of(name: str, origin_h: IntArray, rows: Sequence[Sequence[FloatArray]]) -> Trial:
+    """The trial of a quantity by its name."""
+    unit, is_relative = KINDS[name.partition(" ")[0]]
+    return stacked(name, unit, origin_h, rows, relative=is_relative)
+
+
+def rows_of(history: History, seen: Outlook, zone: ZoneInfo) -> dict[str, tuple[FloatArray, ...]]:
+    """What one outlook said, what came and what the references would have said, by quantity."""
+    grid, at_utc = seen.grid, seen.grid.start_utc
+    slots, now = hour_slots(grid), hour_number(at_utc)
+    rows = {"price": price_row(history, seen, at_utc, zone)}
+
+    def judged(series: Series, predicted: FloatArray) -> tuple[FloatArray, ...]:
+        return predicted[slots], truth(series, grid, len(slots)), *references(series, now, now, len(slots), zone)
+
+    rows["outdoor"] = judged(history.outdoor, seen.outdoor_c)
+    rows["carbon"] = judged(history.carbon, seen.carbon_g_per_kwh)
+    for name, series in history.heat_demand_kw.items():
+        band = seen.demand_kw[name]
+        rows[f"demand {name}"] = (*judged(series, band.p50), band.p10[slots], band.p90[slots])
+    return rows
 
 
 def skills(site: Site, snapshot: Snapshot, settings: Settings, days: int = 21) -> tuple[Skill, ...]:
@@ -192,7 +199,7 @@ def skills(site: Site, snapshot: Snapshot, settings: Settings, days: int = 21) -
     trials = rolling(site, history, settings, origins_utc)
     found: list[Skill] = []
     for one in trials.values():
-        judged = int(np.isfinite(one.actual + one.predicted + one.persistence + one.week_mean).any(axis=1).sum())
+        judged = int(one.judged.any(axis=1).sum())
         enough = judged >= MIN_ORIGINS
         found.append(
             one.skill() if enough else Skill(name=one.name, mae=None, against_persistence=None, against_hour_of_week=None)

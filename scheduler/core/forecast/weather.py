@@ -41,8 +41,9 @@ def outdoor_ahead(outdoor: Series, where: Frame, max_fill_s: float) -> Outdoor:
     past = ready("outdoor", outdoor, now=where.now, past_h=PAST_H, max_fill_s=max_fill_s, limits=OUTDOOR)
     if not past.known:
         return Outdoor(past=past, weather=None)
-    expected_c = direct(past.values, where.leads, SETTINGS).now
+    expected = direct(past.values, where.leads, SETTINGS)
     told_c = hourly(outdoor, where.now, where.now + where.leads)
     told_c = np.where((told_c >= OUTDOOR.low) & (told_c <= OUTDOOR.high), told_c, np.nan)
-    weather = Weather(past_c=past.values, expected_c=expected_c, told_c=told_over(expected_c, told_c))
+    path_c = told_over(expected.now, told_c)
+    weather = Weather(past_c=past.values, expected_c=expected.predicted, told_c=path_c, spoken=np.isfinite(told_c))
     return Outdoor(past=past, weather=weather)

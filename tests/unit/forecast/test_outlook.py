@@ -49,6 +49,18 @@ def test_beyond_the_published_hours_the_daily_rhythm_goes_on() -> None:
     assert np.abs(seen.tail_spot_eur_per_kwh.mean() - 0.05) < 0.002
 
 
+def test_a_published_price_is_its_own_band_and_a_forecast_one_has_an_honest_one() -> None:
+    seen = ahead()
+    low, high = seen.spot_p10_eur_per_kwh, seen.spot_p90_eur_per_kwh
+    assert low is not None
+    assert high is not None
+    assert low[:68].tolist() == seen.spot_eur_per_kwh[:68].tolist() == high[:68].tolist()
+    assert np.all(low <= seen.spot_eur_per_kwh)
+    assert np.all(seen.spot_eur_per_kwh <= high)
+    # The noise of the made-up price has a standard deviation of 0.003: 2 * 1.28 of it lie between p10 and p90.
+    assert (high - low)[68:].mean() == pytest.approx(2 * 1.28 * 0.003, rel=0.4)
+
+
 def test_quarter_hour_prices_are_kept() -> None:
     quarters = series(np.linspace(0.0, 0.1, 96), end=NOW + timedelta(hours=12), slot_s=900, unit="EUR/kWh")
     seen = ahead(replace(history(), price=quarters))

@@ -8,8 +8,8 @@ import pytest
 from runtime_world import FakeClock
 
 from scheduler.adapters.kubernetes.runtime.errors import Forbidden, Unreachable
-from scheduler.adapters.kubernetes.runtime.logs import Teller, TextFormatter
 from scheduler.adapters.kubernetes.runtime.outage import REMIND_S, Outage
+from scheduler.adapters.logs import Teller, TextFormatter
 
 AWAY = Unreachable("GET /api/v1/pods: no answer")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from scheduler.domain.settings import Settings
 from scheduler.domain.time import utc
 from scheduler.simulate.backtest import BacktestResult, Options, Run, backtest, run_foretold
 from scheduler.simulate.demo_site import demo_site
+from scheduler.simulate.foretold import Foretold
 from scheduler.simulate.generate import on_generated_series
 from scheduler.simulate.strategies import Stage
 from scheduler.simulate.world import Clockwork
@@ -36,3 +38,20 @@ def test_it_costs_less_than_a_rule(judged: tuple[BacktestResult, Run]) -> None:
     assert result.bound_eur is not None
     assert result.bound_eur < told.total_eur
     assert told.total_eur < result.runs["fifo"].total_eur
+
+
+def test_the_world_does_what_the_plan_has_slot_by_slot(judged: tuple[BacktestResult, Run]) -> None:
+    """Heat delivered and sold as planned, so jobs that nobody may hold are no surprise; no promise is broken.
+
+    The site has two customers: the bath is served first, the town gets what is left.
+    """
+    run = judged[1]
+    world, told = run.world, run.steering
+    assert isinstance(told, Foretold)
+    record = world.record.plugs[world.site.plugs[0].plug_id]
+    assert np.array(record.delivered_kw) == pytest.approx(told.path.delivered_kw[0], abs=1e-4)
+    for number, offtake in enumerate(world.site.offtakes):
+        assert np.array(world.record.sold_kw[offtake.offtake_id]) == pytest.approx(told.path.sold_kw[number], abs=1e-4)
+    assert run.score is not None
+    assert run.score.firm["promised_kwh"] >= run.score.firm["delivered_kwh"] > 0.0
+    assert run.score.firm["shortfall_kwh"] == pytest.approx(0.0, abs=1e-3)

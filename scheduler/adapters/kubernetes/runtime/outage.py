@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 
 from scheduler.adapters.clock import MonotonicClock
-from scheduler.adapters.kubernetes.runtime.logs import Teller
+from scheduler.adapters.logs import Teller
 
 # While it lasts it is told again so often: whoever looks only now must find it.
 REMIND_S = 60.0
