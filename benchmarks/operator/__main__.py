@@ -20,26 +20,22 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.operator.rows import HEADER, Row, cells, machine, markdown, used_versions
 from benchmarks.operator.sight import Sight
 from benchmarks.operator.stages import STAGES, Bench, Pace
 from benchmarks.operator.world import LAB, REPLICAS, Size, free_lease, install
+from benchmarks.rows import HEADER, Row, cells, machine, markdown, used_versions
+from benchmarks.stages import some_of
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.devcluster.build import NotBuilt, find
 from scheduler.adapters.devcluster.cluster import DevCluster, Options
 from scheduler.adapters.devcluster.processes import interruptible
 from scheduler.views.tables import rich_table
 
-FAILED, WRONG = 1, 2
+FAILED = 1
 
 
 def main() -> int:
     given = arguments()
-    stages = given.stages.split(",")
-    unknown = [name for name in stages if name not in STAGES]
-    if unknown:
-        print(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}", file=sys.stderr)
-        return WRONG
     console = Console(stderr=True, soft_wrap=True)
     try:
         toolbox = find()
@@ -65,7 +61,9 @@ def main() -> int:
     try:
         options = Options(users={user: () for user in REPLICAS})
         with DevCluster(toolbox, folder / "cluster", options) as cluster:
-            measured(cluster, folder, (Size(nodes=given.nodes, jobs=given.jobs, seed=given.seed), pace), (stages, rows, say))
+            measured(
+                cluster, folder, (Size(nodes=given.nodes, jobs=given.jobs, seed=given.seed), pace), (given.stages, rows, say)
+            )
     finally:
         report = report_of(given, rows)
         show(report, given, console)
@@ -106,7 +104,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--new-jobs", type=int, default=60, help="Jobs that come one after the other [60]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the Jobs [1]")
-    parser.add_argument("--stages", default=",".join(STAGES), help=f"comma-separated [{','.join(STAGES)}]")
+    parser.add_argument(
+        "--stages", type=some_of(STAGES), default=",".join(STAGES), help=f"comma-separated [{','.join(STAGES)}]"
+    )
     parser.add_argument(
         "--hurried", action="store_true", help="short lease and guard: to see that it works, not how fast it is"
     )
@@ -132,7 +132,8 @@ def report_of(given: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
 def show(report: dict[str, Any], given: argparse.Namespace, console: Console) -> None:
     """Print the table, write the files."""
     title = f"The operator at {report['nodes']:,} nodes and {report['jobs']:,} Jobs"
-    (console if given.json == "-" else Console()).print(rich_table(HEADER, [cells(row) for row in report["rows"]], title))
+    table = rich_table(HEADER, [cells(row) for row in report["rows"]], title, sentences=("what", "behind it"))
+    (console if given.json == "-" else Console()).print(table)
     if given.json == "-":
         json.dump(report, sys.stdout, indent=1)
     elif given.json:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from scheduler.adapters.kubernetes.runtime.lease import LeaseTimes
-from scheduler.adapters.kubernetes.runtime.logs import configure
-from scheduler.entrypoints.operator.run import Operator, Options
+from scheduler.adapters.logs import configure
+from scheduler.entrypoints.operator.options import Options
+from scheduler.entrypoints.operator.run import Operator
 
 # A write needs six seconds of the lease: the longest that a request may take.
 LEASE = LeaseTimes(lease_s=8, renew_every_s=0.5, retry_s=0.2, renew_deadline_s=6.0)

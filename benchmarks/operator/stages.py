@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks.operator import replica as replicas
 from benchmarks.operator.replica import Replica
-from benchmarks.operator.rows import Row, quantile
 from benchmarks.operator.sight import HELD, Sight, jobs_of
 from benchmarks.operator.world import (
     HEAT,
@@ -30,6 +29,7 @@ from benchmarks.operator.world import (
     undecided,
 )
 from benchmarks.operator.writes import about_jobs, busiest_per_s, by_kind, counted, doubled, follow, written
+from benchmarks.rows import Row, quantile
 from scheduler.adapters.devcluster import audit
 from scheduler.adapters.devcluster.cluster import DevCluster, NotReady
 

@@ -18,11 +18,13 @@ from scheduler.core.planning.bound.problem import BoundBudget, BoundResult
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.settings import Settings
 from scheduler.domain.world import Scenario
+from scheduler.loop.child import end_with_parent
 from scheduler.ports import Ledger
 from scheduler.simulate.faults import Disturbances
 from scheduler.simulate.foretold import foretold
 from scheduler.simulate.invariants import InvariantLog
 from scheduler.simulate.knowledge import ALL_KNOWN, Knowledge
+from scheduler.simulate.outage_scripts import OutageScript
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.score import Score, score
 from scheduler.simulate.strategies import FAR_DAYS, LEVERS, STRATEGIES, RunSpec, Stage, build, candidates, without
@@ -48,10 +50,11 @@ class Options:
     """How a backtest runs.
 
     strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what no policy can
-    beat. decomposition: also run ours with each truth told in advance and, beside a bound, the foresight plan. workers:
-    processes; ours runs in this one, so that it can be watched: on_step is given its world after each cycle, on_cycle the
-    plain numbers of it. on_done is told the name of each finished run and how many are done of how many, on_bound the piece of
-    how many that the bound is at. clock_s: a monotonic clock that can be pickled, for reported times.
+    beat. decomposition: also run ours with each truth told in advance and, beside a bound, the foresight plan. outages: also
+    run ours with each of these scripts. workers: processes; ours runs in this one, so that it can be watched: on_step is given
+    its world after each cycle, on_cycle the plain numbers of it (and of runs with outages that run in this process). on_done is
+    told the name of each finished run and how many are done of how many, on_bound the piece of how many that the bound is at.
+    clock_s: a monotonic clock that can be pickled, for reported times.
     """
 
     cycle_s: int = 3600
@@ -61,6 +64,7 @@ class Options:
     bound: bool = True
     bound_budget: BoundBudget | None = None
     decomposition: bool = False
+    outages: tuple[OutageScript, ...] = ()
     workers: int = 1
     settings: Settings = field(default_factory=Settings)
     disturbances: Disturbances = field(default_factory=Disturbances)
@@ -135,6 +139,8 @@ def backtest(
     unknown = sorted(set(chosen.strategies) - set(STRATEGIES))
     if unknown:
         raise Misconfigured(f"unknown strategy {unknown[0]}", where="backtest", expected=", ".join(STRATEGIES))
+    if chosen.outages and "ours" not in chosen.strategies:
+        raise Misconfigured("outages of what?", where="backtest", expected="ours among the strategies: rules hear no source")
     began = chosen.clock_s() if chosen.clock_s is not None else 0.0
     stage = Stage(
         scenario=scenario,
@@ -196,6 +202,7 @@ def specs_of(scenario: Scenario, options: Options) -> list[tuple[str, RunSpec]]:
         if options.decomposition:
             specs += [(name, RunSpec(strategy="ours", knowledge=told)) for name, told in SWITCHES.items()]
             specs.append((BEST_KNOWN, RunSpec(strategy="ours", knowledge=ALL_KNOWN, far=True)))
+        specs += [(script.key, RunSpec(strategy="ours", outages=script.outages)) for script in options.outages]
     order = ("plant_only", "heat_greedy", "price_threshold", "easy_fixed_cap", "easy_backfill", "fifo")
     for name in order:
         if name in options.strategies:
@@ -234,7 +241,8 @@ def run_all(specs: Sequence[tuple[str, RunSpec]], stage: Stage, options: Options
 
 def run_in_processes(specs: Sequence[tuple[str, RunSpec]], stage: Stage, options: Options, teller: Teller) -> list[Run]:
     """Ours here, where it can be watched; the others are told of as they end and kept in the order of `specs`."""
-    with ProcessPoolExecutor(max_workers=options.workers, mp_context=get_context("spawn")) as pool:
+    # A run that is killed takes its workers with it.
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         waiting: dict[Future[Run], int] = {
             pool.submit(run_to_drain, key, spec, stage): number for number, (key, spec) in enumerate(specs) if key != "ours"
         }
@@ -267,15 +275,17 @@ def run_to_drain(key: str, spec: RunSpec, stage: Stage) -> Run:
 def run_here(key: str, spec: RunSpec, stage: Stage, options: Options) -> Run:
     """One run in this process; ours can be watched and written to a ledger."""
     world, steering = build(spec, stage, options.ledger if key == "ours" else None)
-    watched = key == "ours" and (options.on_cycle is not None or options.on_step is not None)
+    if key != "ours":
+        options = replace(options, on_step=None, on_cycle=options.on_cycle if spec.outages else None)
+    watched = options.on_cycle is not None or options.on_step is not None
     if watched and isinstance(steering, Planned):
-        watch(world, steering, stage, options)
+        watch(key, world, steering, stage, options)
     else:
         world.run_to_drain(steering, stage.scenario.days * S_PER_DAY)
     return Run(key=key, spec=spec, world=world, steering=steering)
 
 
-def watch(world: World, steering: Planned, stage: Stage, options: Options) -> None:
+def watch(key: str, world: World, steering: Planned, stage: Stage, options: Options) -> None:
     """Run cycle by cycle and tell what happened in each."""
     period_s = stage.scenario.days * S_PER_DAY
     while world.clock.now_s < period_s or not world.cluster.drained:
@@ -283,7 +293,7 @@ def watch(world: World, steering: Planned, stage: Stage, options: Options) -> No
         if options.on_step is not None:
             options.on_step(world, steering)
         if options.on_cycle is not None:
-            options.on_cycle(cycle_numbers(world, steering, period_s))
+            options.on_cycle({"run": key} | cycle_numbers(world, steering, period_s))
 
 
 def best_by_key(runs: Sequence[Run]) -> dict[str, Run]:

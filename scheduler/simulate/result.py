@@ -10,6 +10,7 @@ import numpy as np
 from scheduler.domain.plan import PlanStatus
 from scheduler.domain.time import FloatArray
 from scheduler.simulate.by_month import cost_by_slot_eur, month_of_slots, summed
+from scheduler.simulate.outage_result import outages_json
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.record import Readings, column
 from scheduler.simulate.score import record_series
@@ -53,6 +54,7 @@ def result_json(result: BacktestResult) -> dict[str, Any]:
         "value_captured_against": {name: value_captured(result, name) for name in ("easy_backfill", "plant_only")},
         "ablation": ablation_json(result),
         "decomposition": decomposition_json(result),
+        "outages": outages_json(result),
         "binding_share": {} if ours is None or ours.score is None else ours.score.binding_share,
         "solver": solver_json(ours),
         "invariants": {

@@ -12,6 +12,7 @@ from scheduler.ports import Ledger
 from scheduler.simulate.faults import Disturbances
 from scheduler.simulate.hanging import HangingDecider
 from scheduler.simulate.knowledge import Knowledge
+from scheduler.simulate.outages import SourceOutage
 from scheduler.simulate.planned import PlanGate, Planned
 from scheduler.simulate.queueing import Discipline, OpenGate, Queue
 from scheduler.simulate.rules import ByRule, FixedCapGate, HeatGate, PriceGate
@@ -32,7 +33,7 @@ Seconds = Callable[[], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One run: a strategy, the parameter it tries (percentile or cap level), levers, what it is told in advance.
+    """One run: a strategy, the parameter it tries (percentile or cap level), levers, what it is told in advance, or not at all.
 
     far: every plan reaches to the end of the window, in hourly steps with whole pump states, and there are four hours between
     plans: with everything told in advance that is the best plan we can make, carried out.
@@ -43,6 +44,7 @@ class RunSpec:
     levers: Levers = field(default_factory=Levers)
     knowledge: Knowledge = field(default_factory=Knowledge)
     far: bool = False
+    outages: tuple[SourceOutage, ...] = ()
 
     @property
     def planning(self) -> bool:
@@ -126,7 +128,8 @@ def build_planned(spec: RunSpec, stage: Stage, ledger: Ledger | None) -> tuple[W
     gate = PlanGate(steering) if acts else OpenGate()
     horizon = timedelta(seconds=settings.horizon_slots * settings.slot_s)
     told = replace(spec.knowledge, horizon=horizon)
-    world = World(stage.scenario, Queue(gate, Discipline.EASY), clockwork, told, stage.disturbances)
+    disturbances = replace(stage.disturbances, sources=(*stage.disturbances.sources, *spec.outages))
+    world = World(stage.scenario, Queue(gate, Discipline.EASY), clockwork, told, disturbances)
     if isinstance(gate, PlanGate):
         gate.world = world
     return world, steering

@@ -9,7 +9,7 @@ from typing import TypeVar
 from scheduler.domain.action import Action, Applied, HoldJob, Outcome, ReleaseCap, SetCap, StartJob, StopJob, Superseded
 from scheduler.domain.decision import PlantSetpoint
 from scheduler.domain.plan import Offer
-from scheduler.domain.snapshot import Snapshot
+from scheduler.domain.snapshot import Commitment, Snapshot
 from scheduler.simulate.virtual_cluster import Command
 from scheduler.simulate.world import World
 
@@ -96,8 +96,11 @@ class MemoryPublisher:
         self.setpoints: dict[datetime, dict[str, PlantSetpoint]] = {}
         self.sent = 0
 
-    async def publish(self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint]) -> tuple[str, ...]:
-        """Replace what was said before."""
+    async def publish(
+        self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint], promises: Sequence[Commitment] = ()
+    ) -> tuple[str, ...]:
+        """Replace what was said before; the simulated contract keeps promises of its own."""
+        del promises
         self.offers = tuple(offers)
         self.setpoints = {}
         for one in setpoints:

@@ -18,6 +18,7 @@ from scheduler.simulate.faults import Disturbances, disturbed
 from scheduler.simulate.invariants import InvariantLog, check_jobs
 from scheduler.simulate.knowledge import Knowledge
 from scheduler.simulate.observer import VirtualObserver
+from scheduler.simulate.outages import SourceLines
 from scheduler.simulate.promises import PromiseBook
 from scheduler.simulate.record import Record, column, readings
 from scheduler.simulate.truth import Truth, truth_of
@@ -79,6 +80,8 @@ class World:
             demand_kw={one.offtake_id: readings() for one in self.site.offtakes},
         )
         self.observer = VirtualObserver(scenario, slot_s, knowledge)
+        self.lines = SourceLines(scenario=scenario, slot_s=slot_s, outages=disturbances.sources)
+        self.knows_demand = knowledge.true_heat_and_weather
         window_utc = (scenario.start_utc, scenario.start_utc + timedelta(days=scenario.days))
         self.promises = PromiseBook(self.site, window_utc, slot_s, certain=knowledge.everything)
 
@@ -98,6 +101,8 @@ class World:
             self.now_utc, self.cluster, self.record, [plant.state(self.clock.now_s) for plant in self.plants.values()]
         )
         told = replace(seen, commitments=self.promises.open(self.now_utc, self.sold()))
+        if self.lines.outages:
+            told = self.lines.through(told, self.record)
         return disturbed(told, self.disturbances.sensors, self.clock.now_s)
 
     def sold(self) -> dict[str, Series]:
@@ -131,7 +136,7 @@ class World:
         if now_s % self.clockwork.cycle_s == 0.0:
             steering.cycle(self)
         self._answer_gates(steering)
-        wanted = steering.setpoints(self)
+        wanted = steering.setpoints(self) if self.lines.carries_setpoints(now_s) else {}
         self.cluster.advance(now_s)
         self.cluster.dispatch()
         self.cluster.advance(now_s + slot_s)
@@ -154,7 +159,8 @@ class World:
             if asked is None:
                 request = plant_rule(model, demand, margin)
             else:
-                request = follow_request(model, request_of(asked), demand, margin)
+                # A plan that knew this demand and sells less has other plans for the heat.
+                request = follow_request(model, request_of(asked), demand, 0.0 if self.knows_demand else margin)
             it_kw += plant.step(now_s, extra_kw, demand, request)
             for one, sold, wish in zip(model.offtakes, plant.sold_kw, demand, strict=True):
                 record.sold_kw[one.offtake_id].append(sold)

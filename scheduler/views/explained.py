@@ -35,6 +35,8 @@ def plan_lines(found: Mapping[str, Any], now_utc: datetime) -> list[str]:
     if found["degradedReason"]:
         lines.append(f"Note: {found['degradedReason']}.")
     lines.append(worth(found))
+    if found["signals"]:
+        lines.append(f"Told by: {'; '.join(told_by(one) for one in found['signals'])}.")
     jobs = found["jobs"]
     if found["mode"] == "Dispatch":
         told = f"{jobs['held']} held, {jobs['started']} started, {jobs['stopped']} paused, {jobs['capped']} capped"
@@ -42,6 +44,16 @@ def plan_lines(found: Mapping[str, Any], now_utc: datetime) -> list[str]:
     else:
         lines.append(f"In mode {found['mode']} nothing is done to jobs.")
     return lines
+
+
+def told_by(signal: Mapping[str, Any]) -> str:
+    """Who told one quantity, and until when: `price by entsoe and awattar until 22 Nov 23:00 UTC`."""
+    until = ""
+    if signal["knownUntil"] is not None:
+        at_utc = datetime.fromisoformat(signal["knownUntil"])
+        until = f" until {at_utc.day} {at_utc:%b %H:%M} UTC"
+    who = "nobody, a rule assumes it" if signal["assumed"] else " and ".join((signal["source"], *signal["others"]))
+    return f"{signal['quantity'].replace('_', ' ')} by {who}{until}"
 
 
 def worth(found: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from scheduler.units import KWH_PER_MWH
 from scheduler.views import plots
+from scheduler.views.outages import outages
 from scheduler.views.page import Html, cards, figure, heading, page, paragraph, table
 from scheduler.views.spans import by_day, is_long, telling_weeks
 from scheduler.views.style import BINDING_NAMES, KNOWLEDGE_NAMES, LEVER_NAMES, STRATEGY_NAMES
@@ -36,6 +37,7 @@ def backtest_page(report: Mapping[str, Any]) -> str:
         *run(report),
         *levers(report),
         *knowledge(report),
+        *outages(report),
         *trust(report),
     ]
     lead = (

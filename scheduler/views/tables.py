@@ -120,18 +120,27 @@ def month_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def rich_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", strong: str = "", caption: str = ""
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str = "",
+    strong: str = "",
+    caption: str = "",
+    sentences: Sequence[str] = WORDS,
 ) -> Table:
-    """A terminal table: first column left, numbers right, columns of WORDS left and folded; row `strong` in bold.
+    """A terminal table: first column left, numbers right, columns of `sentences` left and folded; row `strong` in bold.
 
     Names of columns are folded at their spaces to what the column needs anyway: a narrow terminal would cut them.
     """
     table = Table(title=title or None, title_justify="left", header_style="dim", box=None, pad_edge=False)
+    table.collapse_padding = True
     table.caption, table.caption_justify = caption or None, "left"
     for index, name in enumerate(header):
-        words = name in WORDS
+        words = name in sentences
         shown = name if words else folded(name, max((len(row[index]) for row in rows), default=0))
-        table.add_column(shown, justify="left" if words or index == 0 else "right", no_wrap=not words, overflow="fold")
+        # Where it is too narrow for all, names take a second line before a number loses a digit.
+        named = words or index == 0
+        least = max((len(word) for row in rows for word in row[0].split()), default=0) if index == 0 else None
+        table.add_column(shown, justify="left" if named else "right", no_wrap=not named, overflow="fold", min_width=least)
     for row in rows:
         table.add_row(*(escape(cell) for cell in row), style="bold" if row[0] == strong else None)
     return table

@@ -26,6 +26,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--scenario",
         tiny,
         *FAST,
+        "--outages",
+        "heat+plant:6h:nulls@2026-01-12T06:00Z",
         "--json",
         folder / "r.json",
         "--html",
@@ -79,6 +81,17 @@ def test_table_csv_and_page_say_the_same(outputs: Path, report: dict[str, Any]) 
         rows = {(row["strategy"], row["term"]): float(row["eur"]) for row in csv.DictReader(file)}
     assert rows["ours", "total"] == pytest.approx(ours, abs=1e-5)
     assert f"{ours:,.2f}" in (outputs / "r.html").read_text(encoding="utf-8")
+
+
+def test_an_outage_is_told_of_in_every_form(outputs: Path, report: dict[str, Any]) -> None:
+    (one,) = report["outages"]["runs"]
+    assert (one["what"], one["kind"], one["hours"], one["start_utc"]) == ("heat+plant", "nulls", 6.0, "2026-01-12T06:00:00Z")
+    assert one["extra_eur"] == pytest.approx(one["total_eur"] - report["strategies"]["ours"]["cost_eur"]["total"], abs=1e-5)
+    assert one["invariants"]["violations"] == 0
+    said = (outputs / "said.txt").read_text(encoding="utf-8")
+    assert "What outages cost" in said
+    assert f"{one['extra_eur']:,.2f}" in said
+    assert "outage-steps" in (outputs / "r.html").read_text(encoding="utf-8")
 
 
 def test_json_on_standard_output_is_nothing_else(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from scheduler.domain.observed import CARBON, HEAT_DEMAND, OUTDOOR, PRICE, QUARTER_S, EndedJob, Past, SourceReading, name_of
+from scheduler.domain.signals import Grade
 from scheduler.domain.time import FloatArray, Series, TimeGrid
 
 # Forecasts look back eight weeks; the ninth covers the days before a Monday.
@@ -175,13 +176,25 @@ def _means(series: Series, first: int, count: int) -> FloatArray:
     return np.where(covered_s >= QUARTER_S - 1e-6, total / QUARTER_S, np.nan)
 
 
+def _happened(reading: SourceReading) -> Series:
+    """What a source says without what it has only foretold: what was measured comes later, and has to find its place free.
+
+    The weather stays: many tell no other, and an analysis of the hour that has just passed is near enough.
+    """
+    series, origins = reading.series, reading.origins
+    opinions = [place for place, one in enumerate(origins.parts) if one.grade is Grade.FORECAST]
+    if not opinions or reading.quantity == OUTDOOR or len(origins.slots) != series.grid.slots:
+        return series
+    return replace(series, values=np.where(np.isin(origins.slots, opinions), np.nan, series.values))
+
+
 def told_past(readings: Iterable[SourceReading], now_utc: datetime, *, since_utc: datetime) -> Past:
     """What sources say of the time from `since_utc` to now, as slots to keep; what a rule assumes is not kept."""
     found: dict[str, Series] = {}
     for reading in readings:
         told = any(name_of(quantity, reading.quantity) is not None for quantity in TOLD_QUANTITIES)
         if told and not reading.assumed:
-            one = since(until(on_quarters(reading.series), now_utc), since_utc)
+            one = since(until(on_quarters(_happened(reading)), now_utc), since_utc)
             if one.grid.slots:
                 found[reading.quantity] = replace(one, issued_utc=reading.issued_utc)
     return Past(series=found)

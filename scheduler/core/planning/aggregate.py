@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scheduler.core.planning import plant_families as families
+from scheduler.core.planning import site_power
 from scheduler.core.planning.frame import Frame
 from scheduler.core.planning.plant_families import NONE, Plant, PlantVars, PlugVars, Scale
 from scheduler.core.planning.program import Builder, HotLp, LpArrays
@@ -144,8 +145,14 @@ def _between(states: FloatArray) -> bool:
 
 
 def base_load_eur(problem: PlanProblem, frame: Frame) -> float:
-    """Cost of the site without flexible work and heat sale: a constant that no decision changes."""
-    return float((families.base_kw_el(problem) * frame.price_eur_per_kwh).sum()) * frame.slot_h
+    """Cost of the site without flexible work and heat sale: a constant that no decision changes.
+
+    Cooling holds over its step, as where a plan is recounted (`recount.py: electricity_terms`): in steps of hours whose price
+    changes within them, the constant of a bound would else be dearer than that of its plan.
+    """
+    it_eur = float((site_power.base_it_kw_el(problem) * frame.price_eur_per_kwh).sum()) * frame.slot_h
+    cooling_kw = frame.mean(site_power.base_cooling_kw_el(problem))
+    return it_eur + float((cooling_kw * frame.hours) @ frame.step_price_eur_per_kwh)
 
 
 class AggregateLp:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.forecast.durations import beyond_s, ended_share, ratios_of, remaining_work_s
+from scheduler.core.forecast.durations import remaining_work_s, still_running
 from scheduler.core.planning.work import Work, class_of, declared_s, natural_draw_w, release_slot
 from scheduler.domain.job import Flexibility, JobClass, JobPhase, JobState
-from scheduler.domain.outlook import DurationModel, Outlook
+from scheduler.domain.outlook import Outlook
 from scheduler.domain.problem import PlanPool
 from scheduler.domain.settings import Settings
 from scheduler.domain.site import Plug, Pool, Site
@@ -84,16 +84,6 @@ def _plug_of(site: Site, pool: Pool) -> tuple[int, Plug]:
         if plug.plug_id == pool.plug_id:
             return index, plug
     raise KeyError(pool.plug_id)
-
-
-def still_running(model: DurationModel, class_name: str, told_s: float, done_s: float, ahead_s: FloatArray) -> FloatArray:
-    """Probability that a job which has run `done_s` still runs after `ahead_s` more seconds, same shape as `ahead_s`."""
-    gone = ended_share(model, class_name, told_s, done_s)
-    if gone >= 1.0:
-        scale_s = max(1.0, beyond_s(done_s, 1.0 - float(np.exp(-1.0))))
-        return np.asarray(np.exp(-np.maximum(0.0, ahead_s) / scale_s))
-    share = np.interp((done_s + np.maximum(0.0, ahead_s)) / told_s, ratios_of(model, class_name), model.probabilities)
-    return np.asarray(np.where(ahead_s < 0.0, 0.0, (1.0 - share) / (1.0 - gone)))
 
 
 def _pool_work(

@@ -11,11 +11,11 @@ and another last bit here is another plan in the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.domain.time import FloatArray, IntArray
+from scheduler.domain.time import FloatArray
 
 MOST_CUTS = 25
 QP_STEPS = 120
@@ -31,29 +31,6 @@ LEAST_STEPS = 25
 Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-@dataclass(slots=True, eq=False)
-class _Cuts:
-    """Cuts of one component: values at zero, gradients, for how many steps each was idle, its place among all products."""
-
-    places: list[int]
-    place: list[int] = field(default_factory=list)
-    offset: list[float] = field(default_factory=list)
-    gradient: list[FloatArray] = field(default_factory=list)
-    idle: list[int] = field(default_factory=list)
-
-    def add(self, value: float, gradient: FloatArray, at: FloatArray) -> None:
-        """Add the cut touched at `at`; beyond MOST_CUTS the longest idle one goes."""
-        self.place.append(self.places.pop())
-        self.offset.append(value - float(np.einsum("i,i->", gradient, at)))
-        self.gradient.append(gradient)
-        self.idle.append(0)
-        if len(self.offset) > MOST_CUTS:
-            worst = int(np.argmax(self.idle[:-1]))
-            self.places.append(self.place[worst])
-            for part in (self.place, self.offset, self.gradient, self.idle):
-                del part[worst]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BundleResult:
     """Best point found, its value, steps taken and the value after each step."""
@@ -64,36 +41,35 @@ class BundleResult:
     history: tuple[float, ...]
 
 
-def project_simplices(x: FloatArray, groups: IntArray, count: int) -> FloatArray:
-    """Project each group's part of x on the simplex {x >= 0, sum x = 1}; `groups` is sorted.
+def project_simplices(x: FloatArray) -> FloatArray:
+    """Project every row of x on the simplex {x >= 0, sum x = 1}.
 
-    Sort-based projection (Held, Wolfe, Crowder 1974), all groups at once.
+    Sort-based projection (Held, Wolfe, Crowder 1974), all rows at once.
     """
-    order = np.lexsort((-x, groups))
-    ranked = x[order]
-    first = np.searchsorted(groups, np.arange(count))
-    total = np.cumsum(ranked)
-    before = np.concatenate([[0.0], total])[first]
-    rank = np.arange(len(x)) - first[groups] + 1
-    threshold = (total - before[groups] - 1.0) / rank
-    inside = np.bincount(groups, weights=(ranked > threshold), minlength=count).astype(np.int64)
-    cut = threshold[first + np.maximum(inside, 1) - 1]
-    projected: FloatArray = np.maximum(x - cut[groups], 0.0)
+    ranked = -np.sort(-x, axis=1)
+    threshold = (np.cumsum(ranked, axis=1) - 1.0) / np.arange(1, x.shape[1] + 1)
+    inside = np.maximum((ranked > threshold).sum(axis=1), 1)
+    projected: FloatArray = np.maximum(x - threshold[np.arange(len(x)), inside - 1][:, None], 0.0)
     return projected
 
 
-def simplex_qp(matrix: FloatArray, linear: FloatArray, groups: IntArray, count: int) -> FloatArray:
-    """Minimise 0.5 x'Mx + l'x over a product of simplices (accelerated projected gradient with restarts)."""
-    size = np.bincount(groups, minlength=count)
-    x = 1.0 / size[groups]
+def simplex_qp(matrix: FloatArray, linear: FloatArray, start: FloatArray) -> FloatArray:
+    """Minimise 0.5 x'Mx + l'x over a product of simplices (accelerated projected gradient with restarts).
+
+    Args:
+        matrix: M, shape (components * cuts, components * cuts).
+        linear: l, shape (components, cuts).
+        start: where to begin, of the same shape; every row is a simplex of its own.
+    """
     frobenius = float(np.sqrt(np.square(matrix).sum()))
     lipschitz = min(float(np.abs(matrix).sum(axis=1).max()), frobenius) + 1e-12
-    y, momentum = x, 1.0
+    x = y = project_simplices(start)
+    momentum = 1.0
     for step in range(QP_STEPS):
-        gradient = np.einsum("ij,j->i", matrix, y) + linear
-        new = project_simplices(y - gradient / lipschitz, groups, count)
+        gradient = np.einsum("ij,j->i", matrix, y.ravel()).reshape(x.shape) + linear
+        new = project_simplices(y - gradient / lipschitz)
         move = new - x
-        if float(np.einsum("i,i->", gradient, move)) > 0.0:
+        if float(np.einsum("ij,ij->", gradient, move)) > 0.0:
             momentum, y = 1.0, new
         else:
             faster = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
@@ -105,16 +81,23 @@ def simplex_qp(matrix: FloatArray, linear: FloatArray, groups: IntArray, count: 
 
 
 class Bundle:
-    """State of one maximisation; `step` does one evaluation."""
+    """State of one maximisation; `step` does one evaluation.
+
+    Every component has equally many cuts: values at zero, gradients, for how many steps each was idle, its weight in the last
+    step, and the products of all gradients with each other.
+    """
 
     def __init__(self, evaluate: Evaluate, start: FloatArray, step_fraction: float = FIRST_STEP_FRACTION) -> None:
         """Evaluate at `start`; the first step length makes the linear gain `step_fraction` of the value."""
         self._evaluate = evaluate
         values, gradients = evaluate(start)
         self.centre, self.value = start, float(values.sum())
-        each = MOST_CUTS + 1
-        self._cuts = [_Cuts(places=list(range(each * index, each * (index + 1)))) for index in range(len(values))]
-        self._products = np.zeros((each * len(values), each * len(values)))
+        shape = (len(values), MOST_CUTS)
+        self.cuts = 0
+        self._offset, self._weight = np.zeros(shape), np.zeros(shape)
+        self._idle = np.zeros(shape, dtype=np.int64)
+        self._gradient = np.zeros((*shape, len(start)))
+        self._products = np.zeros((*shape, *shape))
         self._add(values, gradients, start)
         slope = float(np.sqrt(np.square(gradients.sum(axis=0)).sum()))
         self.rho = step_fraction * max(abs(self.value), 1e-6) / max(slope * slope, 1e-12)
@@ -122,37 +105,31 @@ class Bundle:
         self._nulls = 0
 
     def _add(self, values: FloatArray, gradients: FloatArray, at: FloatArray) -> None:
-        """Add one cut to every component, and its products with the others."""
-        for cuts, value, gradient in zip(self._cuts, values, gradients, strict=True):
-            cuts.add(float(value), gradient, at)
-        new, places = [cuts.place[-1] for cuts in self._cuts], self._places()
-        products = np.einsum("ik,jk->ij", gradients, self._gradients())
-        self._products[np.ix_(new, places)] = products
-        self._products[np.ix_(places, new)] = products.T
-
-    def _places(self) -> list[int]:
-        """Where each cut's products are, component by component."""
-        return [place for cuts in self._cuts for place in cuts.place]
-
-    def _gradients(self) -> FloatArray:
-        """Gradients of all cuts in the same order, shape (cuts, len(y))."""
-        return np.array([gradient for cuts in self._cuts for gradient in cuts.gradient])
+        """Add one cut to every component, and its products with the others; of MOST_CUTS the longest idle one goes."""
+        rows = np.arange(len(values))
+        place = np.full(len(values), self.cuts) if self.cuts < MOST_CUTS else np.argmax(self._idle, axis=1)
+        self.cuts = min(self.cuts + 1, MOST_CUTS)
+        self._offset[rows, place] = values - np.einsum("ij,j->i", gradients, at)
+        self._gradient[rows, place] = gradients
+        self._idle[rows, place], self._weight[rows, place] = 0, 0.0
+        products = np.einsum("ik,jck->ijc", gradients, self._gradient)
+        self._products[rows, place] = products
+        self._products[:, :, rows, place] = np.moveaxis(products, 0, 2)
 
     def step(self) -> None:
         """Solve the proximal problem, evaluate there, move or learn."""
-        groups = np.repeat(np.arange(len(self._cuts)), [len(cuts.offset) for cuts in self._cuts])
-        gradients, places = self._gradients(), self._places()
-        offset = np.array([offset for cuts in self._cuts for offset in cuts.offset])
-        linear = offset + np.einsum("ij,j->i", gradients, self.centre)
-        weight = simplex_qp(self.rho * self._products[np.ix_(places, places)], linear, groups, len(self._cuts))
-        trial = self.centre + self.rho * np.einsum("i,ij->j", weight, gradients)
-        model = linear + np.einsum("ij,j->i", gradients, trial - self.centre)
-        starts = np.searchsorted(groups, np.arange(len(self._cuts)))
-        self.predicted = float(np.minimum.reduceat(model, starts).sum()) - self.value
+        some = slice(0, self.cuts)
+        gradient = self._gradient[:, some]
+        linear = self._offset[:, some] + np.einsum("ick,k->ic", gradient, self.centre)
+        products = self._products[:, some, :, some].reshape(linear.size, linear.size)
+        weight = simplex_qp(self.rho * products, linear, self._weight[:, some])
+        move = self.rho * np.einsum("ic,ick->k", weight, gradient)
+        trial = self.centre + move
+        model = linear + np.einsum("ick,k->ic", gradient, move)
+        self.predicted = float(model.min(axis=1).sum()) - self.value
         values, found = self._evaluate(trial)
-        for cuts, first in zip(self._cuts, starts, strict=True):
-            used = weight[first : first + len(cuts.idle)] > 1e-6
-            cuts.idle = [0 if use else idle + 1 for use, idle in zip(used, cuts.idle, strict=True)]
+        self._idle[:, some] = np.where(weight > 1e-6, 0, self._idle[:, some] + 1)
+        self._weight[:, some] = weight
         self._add(values, found, trial)
         self._move(trial, float(values.sum()))
 

@@ -144,16 +144,25 @@ class Dive:
             return start
         found = start
         for states in self._window_states():
-            value = start.plant[states]
-            if not bool(((value > WHOLE) & (value < 1.0 - WHOLE)).any()):
-                self.master.bound_plant(states, np.round(value), np.round(value))
+            value = found.plant[states]
+            chosen = np.round(value)
+            if bool(((value > WHOLE) & (value < 1.0 - WHOLE)).any()):
+                tries = [np.ceil(value - WHOLE), chosen, np.ones(len(states)), np.zeros(len(states))]
+                chosen, found = self._cheapest_states(found, states, tries)
+            self.master.bound_plant(states, chosen, chosen)
+        return found
+
+    def _cheapest_states(self, found: Solved, states: IntArray, tries: list[FloatArray]) -> tuple[FloatArray, Solved]:
+        """The first of the cheapest states and the solution with them; a try ends as soon as it costs more than the best."""
+        chosen, best = tries[0], None
+        for index, one in enumerate(tries):
+            if any(np.array_equal(one, before) for before in tries[:index]):
                 continue
-            tries = [np.ceil(value - WHOLE), np.round(value), np.ones(len(states)), np.zeros(len(states))]
-            costs = [self._with_states(states, one) for one in tries]
-            best = min(range(len(tries)), key=lambda index: costs[index])
-            self.master.bound_plant(states, tries[best], tries[best])
-        again = self.master.try_solve()
-        return found if again is None else again
+            self.master.bound_plant(states, one, one)
+            after = self.master.try_below(np.inf if best is None else best.objective_eur)
+            if after is not None and (best is None or after.objective_eur < best.objective_eur):
+                chosen, best = one, after
+        return chosen, found if best is None else best
 
     def pump_states(self, found: Solved) -> Fixed:
         """Columns of the pump states that were decided and their values, whole."""
@@ -164,12 +173,6 @@ class Dive:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
         index = np.concatenate(states)
         return index, np.round(found.plant[index])
-
-    def _with_states(self, states: IntArray, value: FloatArray) -> float:
-        """Cost with given pump states."""
-        self.master.bound_plant(states, value, value)
-        found = self.master.try_solve()
-        return np.inf if found is None else found.objective_eur
 
     def _window_states(self) -> list[IntArray]:
         """Pump state columns of the steps that begin in the commit window, per plug."""

@@ -142,14 +142,18 @@ class Master:
         self._lp.option("solver", "ipm" if barrier else "simplex")
         if barrier:
             self._lp.solver.clearSolver()
-        objective = self._lp.solve()
+        self._lp.solve()
+        return self._solved()
+
+    def _solved(self) -> Solved:
+        """The solution at which the LP stands."""
         values = self._lp.values
         rows, frame = self.frame.rows, self.frame.frame
         duals = self._lp.row_duals
         hours = frame.hours
         scale = self.frame.scale
         return Solved(
-            objective_eur=objective,
+            objective_eur=self._lp.objective,
             weight=values[self._base :],
             unplaced=values[rows.unplaced],
             plant=values[: self._base],
@@ -174,13 +178,13 @@ class Master:
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
         self._lp.option("objective_bound", below)
         self._lp.option("solver", "simplex")
-        return self.solve() if self._lp.run() else None
+        return self._solved() if self._lp.run() else None
 
     def try_below(self, limit_eur: float) -> Solved | None:
         """Solve after bounds moved; None when nothing satisfies them, or only at a cost above the limit."""
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
         self._lp.option("solver", "simplex")
-        return self.solve() if self._lp.run_below(limit_eur) else None
+        return self._solved() if self._lp.run_below(limit_eur) else None
 
     def basic(self) -> BoolArray:
         """Columns in the basis of the last solve."""
@@ -236,8 +240,8 @@ def early(columns: Columns, commit_slots: int) -> BoolArray:
 def pruned(master: Master, solved: Solved, runs_per_job: int = 0) -> Master:
     """A smaller master: columns in use, and the one with the least reduced cost of every job, pool and stretch of starts.
 
-    A job that is sent away from where the relaxation had it needs somewhere to go. `runs_per_job` keeps so many of the cheapest
-    runs of every job as well.
+    It stands at the same solution. A job that is sent away from where the relaxation had it needs somewhere to go.
+    `runs_per_job` keeps so many of the cheapest runs of every job as well.
     """
     columns = master.columns
     reduced = master.reduced_eur(solved)
@@ -251,7 +255,7 @@ def pruned(master: Master, solved: Solved, runs_per_job: int = 0) -> Master:
     by_job = np.lexsort((reduced, columns.job))
     job = columns.job[by_job]
     keep[by_job[np.arange(len(job)) - np.searchsorted(job, job) < runs_per_job]] = True
-    return Master(master.frame, columns.take(keep))
+    return master.part(keep | master.basic())
 
 
 def fixed(master: Master, solved: Solved) -> Master:

@@ -164,15 +164,19 @@ def thinned(pairs: Pairs) -> tuple[Pairs, IntArray]:
     keep = (start < THIN_FROM[0]) | ((start < THIN_FROM[1]) & (start % 2 == 0)) | (start % 4 == 0)
     keep[pairs.first[:-1][pairs.first[1:] > pairs.first[:-1]]] = True
     index = np.nonzero(keep)[0]
+    return taken(pairs, index), index
+
+
+def taken(pairs: Pairs, index: IntArray) -> Pairs:
+    """Some of the pairs, in rising order."""
     job = pairs.job[index]
-    few = Pairs(
+    return Pairs(
         job=job,
-        start=start[index],
+        start=pairs.start[index],
         work=pairs.work[index],
         fixed_eur=pairs.fixed_eur[index],
         first=np.searchsorted(job, np.arange(len(pairs.first))),
     )
-    return few, index
 
 
 def draw_table_kw(problem: PlanProblem, table: JobTable) -> tuple[FloatArray, FloatArray]:

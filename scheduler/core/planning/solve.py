@@ -49,8 +49,9 @@ PUMP_ROUNDS = 3
 MIP_COLUMNS = 600
 # Rise that a batch of the dive may always cost, as a share of the target gap.
 DIVE_STEP = 0.025
-# Search over the commit window: solves per batch of the budget; least gain, and a gap that is good enough, in target gaps.
-SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH = 0.5, 0.05, 0.75
+# Search over the commit window: solves per batch of the budget; in target gaps the least gain, a gap that is good enough, and
+# the one above which it searches on.
+SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH, WANTED = 0.5, 0.05, 0.85, 1.1
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -239,8 +240,6 @@ class _Solve:
         held, relaxed = self._pumps(master, relaxed, few=few)
         if few:
             master = pruned(master, relaxed)
-            if held is not None:
-                master.bound_plant(held[0], held[1], held[1])
             relaxed = master.solve()
         else:
             commit = self.problem.commit_slots
@@ -254,7 +253,7 @@ class _Solve:
         self.watch.stage("dive")
         pumps = dive.pump_states(found)
         small = master.columns.count <= MIP_COLUMNS and self.budget.mip_nodes > 0
-        if small and self._open_gap(found) > self.budget.target_gap and not self.watch.brake():
+        if small and self._open_gap(found) > WANTED * self.budget.target_gap and not self.watch.brake():
             better = solve_restricted(self.problem, master, found, (relaxed, dive.doubtful), self.budget)
             if better is not None and better.objective_eur < found.objective_eur:
                 found, pumps = better, dive.pump_states(better)
@@ -288,7 +287,7 @@ class _Solve:
             solves=int(SEARCH_SOLVES * self.budget.dive_batches),
             least_eur=SEARCH_STEP * target,
             enough_eur=self.bound().eur + self.pumps_eur + GOOD_ENOUGH * target,
-            wanted_eur=self.bound().eur + self.pumps_eur + target,
+            wanted_eur=self.bound().eur + self.pumps_eur + WANTED * target,
         )
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scheduler.core.thermal.capped import draw_under_w
 from scheduler.domain.problem import PowerPoint
 from scheduler.domain.site import Caps, NodePower
 from scheduler.units import kw_from_w
@@ -38,7 +39,7 @@ def speed_at(caps: Caps, ratio: float) -> float:
 
 def capped_draw_w(caps: Caps, cap_w: float, natural_w: float) -> float:
     """Draw under a cap in W: the natural draw when the cap is above it, else `binding_draw_fraction` of the cap."""
-    return natural_w if cap_w >= natural_w else min(natural_w, caps.binding_draw_fraction * cap_w)
+    return draw_under_w(natural_w, cap_w, caps.binding_draw_fraction)
 
 
 def power_points(caps: Caps, power: NodePower, natural_w: float, max_slowdown_fraction: float) -> tuple[PowerPoint, ...]:

@@ -34,7 +34,9 @@ from scheduler.entrypoints.options import (
 from scheduler.entrypoints.progress import RunProgress
 from scheduler.simulate.backtest import Options
 from scheduler.simulate.backtest import backtest as run_backtest
+from scheduler.simulate.outage_scripts import scripts_of
 from scheduler.units import S_PER_H, S_PER_MIN
+from scheduler.views.outages import OUTAGE_CAPTION, OUTAGE_HEADER, SENTENCES, outage_lines, outage_rows
 from scheduler.views.report import backtest_page
 from scheduler.views.style import STRATEGY_NAMES
 from scheduler.views.tables import STRATEGY_CAPTION, STRATEGY_HEADER, csv_text, rich_table, strategy_rows, summary_lines
@@ -59,6 +61,13 @@ bound that no policy could have gone below.
     heat-dispatch backtest -f examples/reference --series year.csv --jobs jobs.csv --start 2026-01-05T00:00Z --days 7
 
     heat-dispatch backtest --series year.csv --generate-jobs 1 --gpus 256 --quick --json year.json
+
+    heat-dispatch backtest --scenario weeks/winter --quick --outages all:1d --outages price+heat:6h:frozen
+
+**Outages** are runs more of our strategy, one for each SPEC: the sources price, carbon, weather, heat (demand), plant, several
+of them joined by +, or all, fail for 30m, 6h, 1d or 1w. They fall silent unless another kind is named: frozen, nulls, nonsense.
+Without a START that is half an hour before the next day's prices are told, on the second day. `standard` is every source and
+all at once for an hour, a day and a week, `lies` the same frozen, with nulls and with nonsense for a day: 18 runs each.
 """
 
 
@@ -83,6 +92,14 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what each lever is worth (four runs less).")] = False,
     knowledge: Annotated[bool, typer.Option("--knowledge", help="Measure what limits the rest (six runs more).")] = False,
+    outages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--outages",
+            metavar="SPEC",
+            help="What failing sources cost (a run more each): standard, lies, or SOURCE:LENGTH[:KIND][@START]; repeatable.",
+        ),
+    ] = None,
     workers: Workers = 2,
     bound_rounds: Annotated[int, typer.Option(min=0, help="Rounds that tighten the bound; 0 leaves it out.")] = 60,
 ) -> None:
@@ -97,6 +114,7 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
         settings=effort(given, given.paced(cycle_minutes * int(S_PER_MIN)), horizon_hours),
         ablation=not quick,
         decomposition=knowledge,
+        outages=scripts_of(outages or (), given.scenario),
         workers=workers,
         bound=bound_rounds > 0,
         bound_budget=BoundBudget(rounds=max(1, bound_rounds), joint_rounds=bound_rounds // JOINT_EVERY),
@@ -135,5 +153,9 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     title, ours = str(report["scenario"]), STRATEGY_NAMES["ours"]
     console.print(rich_table(STRATEGY_HEADER, strategy_rows(report), title, ours, STRATEGY_CAPTION))
     console.print()
-    for line in summary_lines(report):
+    failed = outage_rows(report)
+    if failed:
+        console.print(rich_table(OUTAGE_HEADER, failed, "What outages cost", caption=OUTAGE_CAPTION, sentences=SENTENCES))
+        console.print()
+    for line in (*summary_lines(report), *outage_lines(report)):
         console.print(line, markup=False)

@@ -9,7 +9,7 @@ import pytest
 from bound_world import brute_optimum_eur, tiny_job, tiny_window
 
 from scheduler.core.planning.bound.foresight import foresight_bound
-from scheduler.core.planning.bound.foresight_plan import ForesightPlan, foresight_plans
+from scheduler.core.planning.bound.foresight_plan import ForesightPlan, PlanBudget, foresight_plans, without_rests
 from scheduler.core.planning.bound.master import Prices, first_prices
 from scheduler.core.planning.bound.oracle import Oracle
 from scheduler.core.planning.bound.plant_path import mean_draw_kw, plant_path
@@ -96,6 +96,32 @@ def test_a_plan_takes_the_cheap_hours() -> None:
     assert plan.missing_gpus == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_job_that_nobody_may_hold_starts_when_it_is_submitted() -> None:
+    """Submitted at 0.5 h: half of row 0, row 1 and half of row 2, however dear row 0 is; waiting would be free.
+
+    Base 0.80, draw 4 kW x (0.5 x 0.3 + 0.1 + 0.5 x 0.1) = 1.20: 2.00 EUR. The bound lets it wait for hours 1 and 2: 1.60.
+    """
+    problem = tiny_window(PRICE, (tiny_job(submit_h=0.5, waiting_eur_per_h=0.0, at_once=True),))
+    plan = planned(problem)
+    assert plan.runs[0].begin_h.tolist() == [0.5, 1.0, 2.0]
+    assert plan.runs[0].hours.tolist() == pytest.approx([0.5, 1.0, 0.5])
+    assert plan.cost_eur == pytest.approx(2.0, abs=1e-6)
+    assert foresight_bound(problem).cost_eur == pytest.approx(1.6, abs=1e-4)
+
+
+def test_a_run_takes_part_of_a_stretch_in_the_middle() -> None:
+    """Three hours at 0.1, three at 0.2 and three at 0.1 EUR/kWh, dear ones between; seven hours of 4 kW, two stops.
+
+    All of the cheap hours and one in the middle: 6 x 0.4 + 0.8 = 3.2 EUR, what the mixture of six and nine hours costs.
+    To walk through all nine and end after seven would cost 3 x 0.4 + 3 x 0.8 + 0.4 = 4.0 EUR.
+    """
+    price = np.array([0.1] * 3 + [0.5] * 2 + [0.2] * 3 + [0.5] * 2 + [0.1] * 3)
+    problem = tiny_window(price, (tiny_job(work_h=7.0, waiting_eur_per_h=0.0, max_pauses=2, min_run_h=1.0),))
+    prices = first_prices(problem)
+    costs = [run.own_eur + float(np.sum(run.draw_kwh * prices.draw[0, run.rows_held])) for run in runs_at(problem, prices)]
+    assert min(costs) == pytest.approx(3.2, abs=1e-6)
+
+
 def test_jobs_never_share_a_gpu() -> None:
     """Two jobs of four GPUs on four: one after the other, 4.02 EUR as in the bound by hand."""
     plan = planned(tiny_window(PRICE, (tiny_job("a"), tiny_job("b")), gpus=4))
@@ -122,6 +148,38 @@ def test_a_plan_lies_between_the_bound_and_twice_the_way_to_the_best(seed: int) 
     bound, best, plan = foresight_bound(problem).cost_eur, brute_optimum_eur(problem), planned(problem)
     assert plan.cost_eur >= bound - 1e-6
     assert plan.cost_eur <= best + max(0.02, best - bound)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_searching_part_by_part_only_makes_a_plan_cheaper(seed: int) -> None:
+    """Half a day with six jobs in parts of four hours: never dearer than the plan it began from, what is held stays possible.
+
+    Half a day suffices: parts overlap by half, so seven are searched in the first sweep, cut elsewhere in the second, and
+    every job lies on the edge of one of them.
+    """
+    rng = np.random.default_rng(seed)
+    jobs = tuple(
+        tiny_job(f"j{number}", submit_h=float(2 * number), work_h=1.5, points={0: LEVELS}, slowdown_eur_per_h=0.02)
+        for number in range(6)
+    )
+    problem = tiny_window(rng.uniform(0.0, 0.4, size=12), jobs, heat_eur_per_kwh=0.15, start_eur=0.2)
+    whole, parts = (
+        min(foresight_plans(problem, first_prices(problem), budget), key=lambda plan: plan.cost_eur)
+        for budget in (PlanBudget(nodes=1, sweeps=0), PlanBudget(nodes=1, sweeps=2, part_h=4.0))
+    )
+    assert parts.cost_eur <= whole.cost_eur + 1e-6
+    assert parts.cost_eur >= foresight_bound(problem).cost_eur - 1e-6
+    assert [run.job for run in parts.runs] == list(range(6))
+    assert parts.missing_gpus == pytest.approx(0.0, abs=1e-9)
+
+
+def test_short_rests_are_run_through() -> None:
+    """On in rows 1, 2, 4 and 8, started in 1, 4 and 8: the rest of one row goes with its start, that of three stays."""
+    after, starts = np.zeros(10), np.zeros(10)
+    after[[1, 2, 4, 8]], starts[[1, 4, 8]] = 1.0, 1.0
+    found = without_rests(np.concatenate([after, starts]), 10, longest=2)
+    assert np.flatnonzero(found[:10]).tolist() == [1, 2, 3, 4, 8]
+    assert np.flatnonzero(found[10:]).tolist() == [1, 8]
 
 
 def test_the_path_of_the_plant_runs_its_pump_on_whole_rows() -> None:

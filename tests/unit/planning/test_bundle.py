@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scheduler.core.planning.bundle import MOST_CUTS, Bundle, maximise, project_simplices
+from scheduler.core.planning.bundle import MOST_CUTS, Bundle, maximise, project_simplices, simplex_qp
 from scheduler.domain.time import FloatArray
 
 CENTRES = np.array([[1.0, 0.0, 2.0], [3.0, 4.0, -2.0]])
@@ -29,15 +29,24 @@ def test_products_of_cuts_stay_right_when_old_cuts_go() -> None:
     bundle = Bundle(hills, np.array([9.0, -9.0, 5.0]))
     for _ in range(3 * MOST_CUTS):
         bundle.step()
-    gradients, places = bundle._gradients(), bundle._places()
-    assert len(places) == len(set(places)) == 2 * MOST_CUTS
-    np.testing.assert_allclose(bundle._products[np.ix_(places, places)], gradients @ gradients.T, rtol=1e-12, atol=1e-12)
+    assert bundle.cuts == MOST_CUTS
+    gradients = bundle._gradient.reshape(2 * MOST_CUTS, -1)
+    products = bundle._products.reshape(2 * MOST_CUTS, 2 * MOST_CUTS)
+    np.testing.assert_allclose(products, gradients @ gradients.T, rtol=1e-12, atol=1e-12)
 
 
-def test_each_group_is_projected_on_its_own_simplex() -> None:
-    # (0.8, 0.6) less 0.2 each; (2, 0, 0) less 1 is cut off at zero.
-    found = project_simplices(np.array([0.8, 0.6, 2.0, 0.0, 0.0]), np.array([0, 0, 1, 1, 1]), 2)
-    assert found == pytest.approx([0.6, 0.4, 1.0, 0.0, 0.0])
+def test_each_row_is_projected_on_its_own_simplex() -> None:
+    # (0.8, 0.6) less 0.2 each, and -1 is cut off at zero; (2, 0, 0) less 1 as well.
+    found = project_simplices(np.array([[0.8, 0.6, -1.0], [2.0, 0.0, 0.0]]))
+    assert found == pytest.approx(np.array([[0.6, 0.4, 0.0], [1.0, 0.0, 0.0]]))
+
+
+def test_a_quadratic_over_two_simplices_ends_at_the_same_place_from_anywhere() -> None:
+    # |x - (0.9, 0.3)|^2 / 2 and |z - (0, 5)|^2 / 2: x = (0.9, 0.3) less 0.1 each, z at the corner (0, 1).
+    linear = -np.array([[0.9, 0.3], [0.0, 5.0]])
+    for start in (np.zeros((2, 2)), np.array([[0.0, 1.0], [1.0, 0.0]])):
+        found = simplex_qp(np.eye(4), linear, start)
+        assert found == pytest.approx(np.array([[0.8, 0.2], [0.0, 1.0]]), abs=1e-6)
 
 
 def test_first_steps_too_short_to_gain_end_nothing_where_many_jobs_are_priced() -> None:

@@ -203,3 +203,23 @@ def test_heat_that_nobody_wants_is_rejected_and_paid_for(best: Best) -> None:
     problem = toy_problem([0.1], [toy_job("a")], plugs=(toy_plug(1, 5.0, rejection_kw_per_kw=0.08),))
     plan = best(problem, 0.108)
     assert plan.flows[0].rejected_kw == pytest.approx([1.0])
+
+
+def test_cooling_of_a_base_load_that_rises_with_the_price_is_priced_alike_in_plan_and_bound() -> None:
+    """Slot 0 is a step, slots 1 to 3 are one; half a kW of cooling per kW caught, and everything is caught.
+
+    IT by the slot: 0.1 * 1 + 0.1 * 1 + 0.3 * 3 + 0.2 * 2 = 1.5.
+    Cooling by the step: 0.5 * 1 * 0.1 + 0.5 * 2 * 3 h * 0.2 = 0.65.
+    By the slot it would be 0.75: a bound of 2.25 EUR above a plan of 2.15 EUR.
+    """
+    base_kw = per_slot([1.0, 1.0, 3.0, 2.0], 4)
+    problem = toy_problem(
+        [0.1, 0.1, 0.3, 0.2],
+        step_slots=np.array([1, 3]),
+        commit_slots=1,
+        pools=(toy_pool(4, base_it_kw=base_kw, base_captured_kw=base_kw),),
+        plugs=(toy_plug(4, rejection_kw_per_kw=0.5),),
+    )
+    plan = solve(problem, SolveBudget())
+    assert plan.report.objective_eur == pytest.approx(2.15)
+    assert plan.report.bound_eur == pytest.approx(2.15)

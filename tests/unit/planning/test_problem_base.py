@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_world import ACTING, NOW, hourly_series, queued, running, small_site, snapshot
 
+from scheduler.core.forecast.durations import still_running
 from scheduler.core.forecast.outlook import outlook
-from scheduler.core.planning.base_load import still_running
 from scheduler.core.planning.plant_rows import outdoor_path
 from scheduler.core.planning.problem import build_problem, plan_grid
 from scheduler.domain.contract import ElectricityContract, EnergyPriceKind

@@ -113,3 +113,43 @@ def test_a_rule_keeps_its_pump_on_through_a_summer_day() -> None:
     assert starts == 1
     assert sold == pytest.approx(24.0 * demand)
     assert dumped > 0.0
+
+
+class ChargesFirst:
+    """Wants to sell 1 kW and to charge all it can, whatever is demanded."""
+
+    def cycle(self, world: World) -> None:
+        """Decide nothing."""
+
+    def setpoints(self, world: World) -> Mapping[str, PlantSetpoint]:
+        """Pump at its rating, sale 1 kW, charge without an end."""
+        return {
+            plug.plug_id: PlantSetpoint(
+                plug_id=plug.plug_id,
+                at_utc=world.now_utc,
+                duration_s=SLOT_S,
+                pump_heat_kw=1e6,
+                charge_kw=1e6,
+                discharge_kw=0.0,
+                sell_kw=1.0,
+            )
+            for plug in world.site.plugs
+        }
+
+    def plan(self) -> Plan | None:
+        """None."""
+        return None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_heat_that_a_plan_keeps_from_a_demand_that_it_knew_is_kept(known: bool) -> None:
+    """Demand lies above 1 kW all day. Known in advance, the plan's sale is meant; else the world sells what pays."""
+    scenario = next(weeks(1, seed=2, gpus=64, days=1))
+    world = World(
+        scenario, Queue(OpenGate(), Discipline.EASY), Clockwork(), Knowledge(true_heat_and_weather=known), Disturbances()
+    )
+    world.run_until(ChargesFirst(), 96 * SLOT_S)
+    record = world.record.plugs[world.site.plugs[0].plug_id]
+    assert max(record.handed_over_kw) > 0.0
+    assert (max(record.handed_over_kw) <= 1.0 + 1e-9) == known
+    assert min(max(values) for values in world.record.demand_kw.values()) > 1.0

@@ -25,6 +25,7 @@ FOUND: dict[str, Any] = {
     "objective": {"electricity": 45.0, "heat-revenue": -7.9},
     "baseline": {"electricity": 48.0, "heat-revenue": -6.8},
     "jobs": {"held": 2, "started": 1, "stopped": 0, "capped": 0},
+    "signals": [],
     "hours": [(NOW + timedelta(hours=hour)).isoformat() for hour in range(2)],
     "eurPerKwh": [0.38, 0.08],
     "pools": [{"pool": "loop", "gpus": [4.0, 12.0], "itKw": [5.1, 11.94]}],
@@ -50,6 +51,14 @@ def test_a_plan_is_told_with_its_age_its_worth_and_its_proof() -> None:
         "at most 0.4 % above the best possible (proven).",
         "Decided about jobs: 2 held, 1 started, 0 paused, 0 capped.",
     ]
+
+
+def test_who_told_what_the_plan_rests_on() -> None:
+    until = (NOW + timedelta(hours=13)).isoformat()
+    told: dict[str, Any] = {"quantity": "price", "source": "entsoe", "others": ["awattar"], "knownUntil": until}
+    rule: dict[str, Any] = {"quantity": "heat_demand", "source": "fixed", "others": [], "knownUntil": None, "assumed": True}
+    lines = plan_lines(FOUND | {"signals": [told | {"assumed": False}, rule]}, NOW)
+    assert lines[2] == "Told by: price by entsoe and awattar until 14 Jan 23:00 UTC; heat demand by nobody, a rule assumes it."
 
 
 def test_a_degraded_plan_says_why_and_claims_no_more_than_it_knows() -> None:

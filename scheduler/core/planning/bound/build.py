@@ -105,6 +105,7 @@ def bound_problem(
         plugs=plugs,
         offtakes=tuple(_offtake(site, offtake, series, rows, plugs, until_utc) for offtake in site.offtakes),
         jobs=tuple(_job(site, truth, rows.start_utc) for truth in jobs),
+        steered=by_slot,
     )
 
 
@@ -246,6 +247,7 @@ def _job(site: Site, truth: JobTruth, start_utc: datetime) -> BoundJob:
         max_pauses=pauses,
         min_run_h=h_from_s(job_class.min_runtime_s),
         redo_h=h_from_s(safe_redo_s),
+        at_once=fixed,
     )
 
 

@@ -13,11 +13,12 @@ Per plug and row of h hours, in mean kW (captured C, recovered R, delivered Q, c
 
 Every line holds as a mean over a row for whatever was done inside the row, so the program is a relaxation of any plant
 operation with finer slots. Two lines need a word. *Tank*: heat charged early in a row loses up to l, heat taken late saves up
-to l, hence the factor on d and none on c. *Pump*: on_k is the share of the row in which it runs, b_k whether it runs at the
-row's end, n_k how often it starts in the row: it cannot run in a row without having run before or starting, and one that runs
-at both ends without a start has run all the time. b and n are integers in `PlantAtPrices.exact`, relaxed otherwise. What idle
-GPUs give off while it stands is lost to it, so of the base load only the share on_k can be recovered: idle heat below the least
-load is worth nothing even to a pump that is a little on.
+to l, hence the factor on d and none on c; where rows are the slots of the plant itself nothing is early or late, and both have
+none: else heat that goes in and out at once would be a little more when it comes out. *Pump*: on_k is the share of the row in
+which it runs, b_k whether it runs at the row's end, n_k how often it starts in the row: it cannot run in a row without having
+run before or starting, and one that runs at both ends without a start has run all the time. b and n are integers in
+`PlantAtPrices.exact`, relaxed otherwise. What idle GPUs give off while it stands is lost to it, so of the base load only the
+share on_k can be recovered: idle heat below the least load is worth nothing even to a pump that is a little on.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _plug(lp: LinearProgram, problem: BoundProblem, index: int, draw: IntArray, 
         lp.put(within, recovered, 1.0)
     for variables in sold:
         lp.put(balance, variables, -1.0)
-    charge, discharge = _tank(lp, plug, problem.row_h, balance)
+    charge, discharge = _tank(lp, plug, problem, balance)
     return PlugColumns(
         recovered=recovered,
         share=share,
@@ -239,7 +240,7 @@ def _while_running(
         lp.put(rows, draw[z], -problem.pools[z].captured_kw_per_draw_kw)
 
 
-def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArray) -> tuple[IntArray, IntArray]:
+def _tank(lp: LinearProgram, plug: BoundPlug, problem: BoundProblem, balance: IntArray) -> tuple[IntArray, IntArray]:
     """Level at the end of each row; a deficit at the end of the window costs the highest tariff of the window.
 
     Returns:
@@ -247,7 +248,7 @@ def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArr
     """
     if plug.tank_capacity_kwh <= 0.0:
         return NONE, NONE
-    count = len(row_h)
+    row_h, count = problem.row_h, problem.rows
     level = lp.variables(count, upper=plug.tank_capacity_kwh)
     charge = lp.variables(count, upper=plug.max_charge_kw)
     discharge = lp.variables(count, upper=plug.max_discharge_kw)
@@ -258,7 +259,7 @@ def _tank(lp: LinearProgram, plug: BoundPlug, row_h: FloatArray, balance: IntArr
     lp.put(rows, level, 1.0)
     lp.put(rows[1:], level[:-1], -kept[1:])
     lp.put(rows, charge, -row_h)
-    lp.put(rows, discharge, row_h * kept)
+    lp.put(rows, discharge, row_h if problem.steered else row_h * kept)
     lp.put(balance, charge, -1.0)
     lp.put(balance, discharge, 1.0)
     deficit = lp.variables(1, cost=plug.tank_deficit_eur_per_kwh)

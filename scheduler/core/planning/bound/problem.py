@@ -25,7 +25,8 @@ class BoundJob:
 
     points[z]: allowed ways to run in pool z, fastest first; a pool that is missing is not eligible. The job runs without a
     break but for at most `max_pauses` stops, each after `min_run_h` of running since its last start; a stop adds `redo_h` of
-    work and costs `stop_eur`. due_h is None without a deadline.
+    work and costs `stop_eur`. due_h is None without a deadline. at_once: nobody may hold it: a plan starts it when it is
+    submitted; the bound lets it wait.
     """
 
     job_id: str
@@ -41,6 +42,7 @@ class BoundJob:
     min_run_h: float = 0.0
     redo_h: float = 0.0
     stop_eur: float = 0.0
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,8 @@ class BoundProblem:
 
     edges_h: (rows + 1,) ends of the rows of time in hours; prices are constant inside a row. Capacity, heat and electricity
     hold as means over a row, which only relaxes them. price_eur_per_kwh: all-in price of electricity, the shadow price of
-    carbon included.
+    carbon included. steered: rows are the very slots in which plants are steered, so that no flow changes inside one and a
+    tank's line is exact.
     """
 
     edges_h: FloatArray
@@ -118,6 +121,7 @@ class BoundProblem:
     plugs: tuple[BoundPlug, ...]
     offtakes: tuple[BoundOfftake, ...]
     jobs: tuple[BoundJob, ...]
+    steered: bool = False
 
     @property
     def rows(self) -> int:

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.core.planning.bound.cells import Group
-from scheduler.core.planning.bound.oracle import Priced
+from scheduler.core.planning.bound.oracle import Priced, maximise
+from scheduler.core.planning.bound.problem import BoundProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 # Start cells tried per job, and factors on the price of work: a higher price does more work in fewer, dearer hours.
 STARTS = 6
 WORK_PRICE_SHIFTS = (-0.1, -0.02, -1e-6, 1e-6, 0.02, 0.1)
+RANKING_SHIFTS = (-0.5, -0.1, 0.0, 0.1, 0.5)
 # Runs kept per job and price, the cheapest first; prices of work are compared on this scale, EUR per GPU-hour.
 KEPT = 6
 WORK_PRICE_SCALE = 0.02
 DONE_H = 1e-9
+
+Name = tuple[int, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +53,11 @@ class WholeRun:
         return np.round(np.concatenate([[self.pool], self.begin_h, self.hours, self.level]), 6).tobytes()
 
     @property
+    def name(self) -> Name:
+        """What makes two runs the same."""
+        return self.job, self.key
+
+    @property
     def rows_held(self) -> IntArray:
         """Rows in which it holds its GPUs at some time."""
         return np.unique(self.row)
@@ -66,6 +75,33 @@ class WholeRun:
         np.minimum.at(least, where, self.extra_kw)
         full = np.bincount(where, weights=self.hours) >= row_h[held] - DONE_H
         return np.asarray(np.where(full, least, 0.0))
+
+
+def straight_runs(problem: BoundProblem, index: int) -> Iterator[WholeRun]:
+    """How a job that nobody may hold runs in each of its pools: from its submission to its end, uncapped.
+
+    Nothing for a pool in which it does not end inside the window.
+    """
+    job, edges = problem.jobs[index], problem.edges_h
+    for pool, points in job.points.items():
+        end_h = job.submit_h + job.work_h / points[0].speed
+        if job.gpus > problem.pools[pool].gpus or end_h > edges[-1] + DONE_H:
+            continue
+        first = int(np.searchsorted(edges, job.submit_h, side="right")) - 1
+        last = int(np.searchsorted(edges, end_h - DONE_H, side="left"))
+        at_h = np.clip(edges[first : last + 1], job.submit_h, end_h)
+        late_h = 0.0 if job.due_h is None else max(0.0, end_h - max(job.due_h, job.submit_h))
+        yield WholeRun(
+            job=index,
+            pool=pool,
+            gpus=job.gpus,
+            own_eur=job.slowdown_eur_per_h * (end_h - job.submit_h - job.work_h) + job.lateness_eur_per_h * late_h,
+            begin_h=at_h[:-1],
+            hours=np.diff(at_h),
+            row=np.arange(first, last),
+            level=np.zeros(last - first, dtype=np.int64),
+            extra_kw=np.full(last - first, points[0].extra_kw),
+        )
 
 
 class _March:
@@ -128,7 +164,9 @@ def whole_runs(priced: Priced, work_price: FloatArray) -> Iterator[WholeRun]:
     who, cells, price = _tries(priced, work_price)
     gpu_h = priced.schedule(who, cells, price)[3]
     level = (priced.level_cost[who] - price[:, None, None] * priced.level_work[who]).argmin(axis=2)
-    march = _March(group, who, gpu_h > 0.0, level)
+    which, runs = _trimmed(priced, who, gpu_h > 0.0, level)
+    who, level = who[which], level[which]
+    march = _March(group, who, runs, level)
     used_h = march.through()
     at_level = np.take_along_axis(priced.level_cost[who], level[:, :, None], axis=2)[:, :, 0] - priced.own_running[who]
     share = used_h / np.where(group.length_h[who] > 0.0, group.length_h[who], 1.0)
@@ -147,20 +185,53 @@ def whole_runs(priced: Priced, work_price: FloatArray) -> Iterator[WholeRun]:
 
 
 def _tries(priced: Priced, work_price: FloatArray) -> tuple[IntArray, tuple[IntArray, IntArray], FloatArray]:
-    """Variant, pair of cells and price of work of everything tried: the best end of the best starts, around the price."""
+    """Variant, pair of cells and price of work of everything tried: the best end of the best starts, around the price.
+
+    At one price of work a pair that can hardly do the work looks as cheap as the best one; the largest of its values at several
+    prices tells them apart.
+    """
     group = priced.group
     count = len(group.variants)
-    costs = priced.all_pairs(np.arange(count), work_price)
+    scale = np.maximum(np.abs(work_price), WORK_PRICE_SCALE * group.gpus)
+    costs = np.maximum.reduce([priced.all_pairs(np.arange(count), work_price + shift * scale) for shift in RANKING_SHIFTS])
     last, least = costs.argmin(axis=2), costs.min(axis=2)
     start = np.argsort(least, axis=1, kind="stable")[:, :STARTS]
     finite = np.isfinite(np.take_along_axis(least, start, axis=1))
     who, rank = np.nonzero(finite)
     first = start[who, rank]
-    step = np.maximum(np.abs(work_price), WORK_PRICE_SCALE * group.gpus)[who]
+    # A start away from the best one has its own price of work, at which its schedules do neither too much nor too little.
+    own_price, _ = maximise(priced, who, (first, last[who, first]), work_price[who])
     shifts = np.array(WORK_PRICE_SHIFTS)
-    price = (work_price[who][:, None] + step[:, None] * shifts).ravel()
-    who, first = np.repeat(who, len(shifts)), np.repeat(first, len(shifts))
+    step = scale[who]
+    around = np.stack([work_price[who], own_price], axis=1)
+    price = (around[:, :, None] + step[:, None, None] * shifts).ravel()
+    who, first = np.repeat(who, 2 * len(shifts)), np.repeat(first, 2 * len(shifts))
     return who, (first, last[who, first]), price
+
+
+def _trimmed(priced: Priced, who: IntArray, runs: BoolArray, level: IntArray) -> tuple[IntArray, BoolArray]:
+    """The schedules as they are, and those that do too much work with cells taken off either end of one of their stretches.
+
+    What the bound mixes is often a schedule with a stretch in the middle and the same without it; a run that does just its
+    work has a part of that stretch, and does not end earlier, where hours may be the cheapest.
+
+    Returns:
+        For each schedule the one that it came from, and the cells in which it runs.
+    """
+    group = priced.group
+    work_h = np.take_along_axis(priced.level_work[who], level[:, :, None], axis=2)[:, :, 0] * runs
+    begins = runs & ~np.concatenate([np.zeros((len(runs), 1), dtype=bool), runs[:, :-1]], axis=1)
+    stretch = np.cumsum(begins, axis=1)
+    surplus_h = work_h.sum(axis=1) - group.work_h[who] - group.redo_h[who] * np.maximum(0, stretch[:, -1] - 1)
+    found = [(np.arange(len(who)), runs)]
+    for number in range(1, group.max_pauses + 2):
+        inside = runs & (stretch == number)
+        here_h = np.where(inside, work_h, 0.0)
+        for from_start_h in (np.cumsum(here_h, axis=1), np.cumsum(here_h[:, ::-1], axis=1)[:, ::-1]):
+            taken = inside & (from_start_h <= surplus_h[:, None] + DONE_H)
+            some = np.flatnonzero(taken.any(axis=1))
+            found.append((some, (runs & ~taken)[some]))
+    return np.concatenate([one for one, _ in found]), np.concatenate([kept for _, kept in found])
 
 
 def _written(group: Group, variant: int, own_eur: float, used_h: FloatArray, level: IntArray) -> WholeRun:
