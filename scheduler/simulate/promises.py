@@ -16,7 +16,8 @@ from scheduler.core.forecast.calendar import HOUR_S, hour_number
 from scheduler.core.forecast.outlook import outlook
 from scheduler.core.forecast.own_heat import OwnHeatLimits, OwnHeatRecord, own_heat_kw, remember, rule_median_kw, settle
 from scheduler.core.planning.problem import plan_grid
-from scheduler.core.publishing.firm import Gate, firm_capability_kw, firm_promise, gates_between
+from scheduler.core.publishing.firm import answer, firm_capability_kw, firm_promise, in_force
+from scheduler.core.tariffs.gates import Gate, gates_due, hours_of
 from scheduler.core.thermal.capture import captured_kw
 from scheduler.core.thermal.heat_pump import cop, delivered_kw
 from scheduler.core.thermal.host import node_kw
@@ -60,7 +61,7 @@ class PromiseBook:
             (offtake, gate)
             for offtake in self.site.offtakes
             if offtake.firm is not None
-            for gate in self._inside(gates_between(offtake.firm, self.site.time_zone, self.answered_utc, now_utc))
+            for gate in self._inside(gates_due(offtake.firm, self.site.time_zone, self.answered_utc, now_utc))
         ]
         self.answered_utc = now_utc
         return found
@@ -76,20 +77,23 @@ class PromiseBook:
             return
         plug = next(one for one in self.site.plugs if one.plug_id == offtake.plug_id)
         record = settle(self.records[offtake.offtake_id], sold)
-        first, count = hour_number(gate.hours[0][0]), len(gate.hours)
+        hourly, hour_of = hours_of(gate)
+        first, count = hour_number(hourly.hours[0][0]), len(hourly.hours)
         now = hour_number(snapshot.observed_utc)
         median = (
             rule_median_kw(sold if sold.grid.slots else None, first, count, now, self.site.time_zone)
             if plan is None
-            else planned_kw(plan, offtake.offtake_id, gate)
+            else planned_kw(plan, offtake.offtake_id, hourly)
         )
-        limits = limits_of(self.site, offtake, plug, gate, snapshot, self.slot_s)
+        limits = limits_of(self.site, offtake, plug, hourly, snapshot, self.slot_s)
         if self.certain and plan is not None:
             contract = np.minimum(limits.capability_kw, np.where(np.isfinite(median), median, 0.0))
         else:
             contract = own_heat_kw(median, record, limits, rule.quantile)
         self.records[offtake.offtake_id] = remember(record, first, median)
-        self.commitments += firm_promise(offtake, plug, gate, contract)
+        offered = firm_promise(offtake, plug, gate, contract[list(hour_of)])
+        mine = [one for one in self.commitments if one.offtake_id == offtake.offtake_id]
+        self.commitments = list(in_force([*self.commitments, *answer(gate, offered, mine)]))
 
     def open(self, now_utc: datetime, sold: dict[str, Series]) -> tuple[Commitment, ...]:
         """Commitments that are not over, with what has been delivered of the one under way."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from scheduler.core.planning.frame import Frame
 from scheduler.core.planning.program import INF, Builder
+from scheduler.core.planning.site_power import base_kw_el, cooling_per_draw
 from scheduler.domain.problem import PlanPlug, PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
 
@@ -101,25 +102,6 @@ def electric_per_delivered(plug: PlanPlug, frame: Frame) -> FloatArray:
     """Electric kW per delivered kW: 1 / cop for the pump, minus the rejection that recovered heat saves."""
     pump = np.zeros(frame.steps) if plug.cop is None else 1.0 / frame.mean(plug.cop)
     return pump - plug.rejection_kw_per_kw / gain(plug, frame)
-
-
-def cooling_per_draw(problem: PlanProblem, pool: int) -> float:
-    """Electric kW of cooling per kW of extra draw when nothing is recovered."""
-    one = problem.pools[pool]
-    plug = problem.plugs[one.plug]
-    caught = one.captured_kw_per_draw_kw
-    return plug.room_kw_per_kw * (one.it_kw_per_draw_kw - caught) + plug.rejection_kw_per_kw * caught
-
-
-def base_kw_el(problem: PlanProblem) -> FloatArray:
-    """Electric kW per slot of the site without flexible work and with all captured heat rejected."""
-    total = np.zeros(problem.grid.slots)
-    for pool in problem.pools:
-        plug = problem.plugs[pool.plug]
-        total = total + (1.0 + problem.overhead_fraction) * pool.base_it_kw
-        total = total + plug.room_kw_per_kw * (pool.base_it_kw - pool.base_captured_kw)
-        total = total + plug.rejection_kw_per_kw * pool.base_captured_kw
-    return total
 
 
 def add_capacity(plant: Plant, most_gpus: FloatArray, draw_per_gpu: FloatArray | None) -> PlantVars:

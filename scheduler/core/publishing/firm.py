@@ -1,85 +1,70 @@
-"""Firm heat: when it becomes binding, for which hours, and how much may be promised.
+"""Firm heat: what becomes binding at a gate, and what plug and contract allow at most.
 
-The promise never exceeds the contract's quantile of deliverable heat, nor what plug, maintenance, redundancy class and
-offtake allow. Its price may only lower it: with capacity payment c and shortfall penalty s per kWh and tolerance d, the gain
-
-    c F - s E[max(0, (1 - d) F - D)]
-
-is largest where P(D < (1 - d) F) = c / (s (1 - d)): the newsvendor's quantile of delivered heat D over (1 - d).
+When gates come is told by `core/tariffs/gates`, how much may be promised by `promises`, who has to agree by `binding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
+from scheduler.core.tariffs.gates import Gate, gates_between, gates_due, gates_of_day, next_gate, overlaps
 from scheduler.core.thermal.limits import promisable_kw
-from scheduler.domain.contract import FirmRule
+from scheduler.domain.contract import Revise
 from scheduler.domain.site import Offtake, Plug
 from scheduler.domain.snapshot import Commitment
 from scheduler.domain.time import FloatArray
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """One gate: at `at_utc` the firm kW of the delivery hours (start, end) become binding."""
-
-    at_utc: datetime
-    hours: tuple[tuple[datetime, datetime], ...]
+__all__ = ("Gate", "gates_between", "gates_due", "gates_of_day", "next_gate")
 
 
-def local_instant(day: date, at: time, zone: ZoneInfo) -> datetime:
-    """UTC instant of a local wall time; a time that the clock skips counts as if it had not changed yet."""
-    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
+def answered_utc(commitments: Iterable[Commitment], offtake_id: str) -> datetime:
+    """The last gate of a customer that was answered, as its commitments tell; the first instant of all when there is none.
+
+    Every answer states all periods of its gate anew (`answer`), so the commitments alone tell which gates are done: whoever was
+    killed between a gate and the next one answers none twice.
+    """
+    gates = [one.gate_utc for one in commitments if one.offtake_id == offtake_id and one.gate_utc is not None]
+    return max(gates, default=datetime.min.replace(tzinfo=UTC))
 
 
-def delivery_hours(day: date, zone: ZoneInfo, hours: int) -> tuple[tuple[datetime, datetime], ...]:
-    """Hours of a local day in UTC: 23, 24 or 25 of them for a whole day (hours >= 24), else the first `hours`."""
-    start_utc = local_instant(day, time(), zone)
-    end_utc = local_instant(day + timedelta(days=1), time(), zone)
-    count = int((end_utc - start_utc) // timedelta(hours=1))
-    count = count if hours >= 24 else min(hours, count)
-    step = timedelta(hours=1)
-    return tuple((start_utc + i * step, start_utc + (i + 1) * step) for i in range(count))
+def answer(gate: Gate, offered: Sequence[Commitment], bound: Iterable[Commitment]) -> tuple[Commitment, ...]:
+    """What a gate makes binding, out of what may be promised at it and what was binding before.
 
-
-def gate_of_day(rule: FirmRule, time_zone: str, day: date) -> Gate:
-    """The gate on local day `day`, for delivery on the day after."""
-    zone = ZoneInfo(time_zone)
-    at_utc = local_instant(day, time.fromisoformat(rule.gate_local), zone)
-    return Gate(at_utc=at_utc, hours=delivery_hours(day + timedelta(days=1), zone, rule.delivery_hours))
-
-
-def next_gate(rule: FirmRule, time_zone: str, now_utc: datetime) -> Gate:
-    """First gate at or after `now_utc`."""
-    today = now_utc.astimezone(ZoneInfo(time_zone)).date()
-    gate = gate_of_day(rule, time_zone, today)
-    return gate if gate.at_utc >= now_utc else gate_of_day(rule, time_zone, today + timedelta(days=1))
-
-
-def gates_between(rule: FirmRule, time_zone: str, after_utc: datetime, until_utc: datetime) -> tuple[Gate, ...]:
-    """Gates in (after, until], in order: those that a cycle at `until_utc` has to answer."""
-    zone = ZoneInfo(time_zone)
-    day, last = after_utc.astimezone(zone).date(), until_utc.astimezone(zone).date()
-    found: list[Gate] = []
-    while day <= last:
-        gate = gate_of_day(rule, time_zone, day)
-        if after_utc < gate.at_utc <= until_utc:
-            found.append(gate)
-        day += timedelta(days=1)
+    A period that is bound keeps its value, or gets a higher one where the gate may raise it; it is stated anew with this gate.
+    One of which nothing was promised is free for any gate.
+    One that only partly covers a bound one is left out: two values for one minute would settle twice.
+    """
+    held = {(one.start_utc, one.end_utc): one for one in in_force(bound)}
+    periods = list(held)
+    found = []
+    for one in offered:
+        before = held.get((one.start_utc, one.end_utc))
+        if before is not None:
+            raised = (gate.revise is Revise.UP or before.firm_kw == 0.0) and one.firm_kw > before.firm_kw
+            found.append(replace(before, firm_kw=one.firm_kw if raised else before.firm_kw, gate_utc=gate.at_utc))
+        elif not overlaps((one.start_utc, one.end_utc), periods):
+            found.append(one)
     return tuple(found)
 
 
-def priced_quantile(rule: FirmRule) -> float:
-    """Quantile of delivered heat at which one more promised kWh earns nothing, c / (s (1 - d)), at most 1."""
-    loss = rule.shortfall_eur_per_kwh * (1.0 - rule.tolerance_fraction)
-    if loss <= 0.0:
-        return 1.0
-    return min(1.0, max(0.0, rule.capacity_eur_per_kwh / loss))
+def in_force(commitments: Iterable[Commitment]) -> tuple[Commitment, ...]:
+    """One commitment per customer and period: that of its newest gate, of one gate the highest, in the order of coming."""
+    newest: dict[tuple[str, datetime, datetime], Commitment] = {}
+    for one in commitments:
+        key = (one.offtake_id, one.start_utc, one.end_utc)
+        held = newest.get(key)
+        if held is None or _rank(one) > _rank(held):
+            newest[key] = one
+    return tuple(newest.values())
+
+
+def _rank(one: Commitment) -> tuple[float, float]:
+    """Newer gates first; one without a gate is older than all."""
+    return (0.0 if one.gate_utc is None else one.gate_utc.timestamp(), one.firm_kw)
 
 
 def firm_capability_kw(plug: Plug, starts_utc: Sequence[datetime], ends_utc: Sequence[datetime]) -> FloatArray:
@@ -99,41 +84,22 @@ def firm_capability_kw(plug: Plug, starts_utc: Sequence[datetime], ends_utc: Seq
     return np.asarray(np.maximum(0.0, limit_kw))
 
 
-def firm_kw(rule: FirmRule, contract_kw: FloatArray, priced_kw: FloatArray, limit_kw: FloatArray) -> FloatArray:
-    """Promise per hour: min(contract quantile, newsvendor's quantile / (1 - tolerance), limit), never negative.
+def firm_promise(offtake: Offtake, plug: Plug, gate: Gate, wanted_kw: FloatArray) -> tuple[Commitment, ...]:
+    """Commitments for the delivery periods of a gate; none when the offtake has no firm rule.
 
-    contract_kw, priced_kw: deliverable heat at `rule.quantile` and at `priced_quantile(rule)`.
-    """
-    worth_kw = priced_kw / max(1e-9, 1.0 - rule.tolerance_fraction)
-    known = np.isfinite(contract_kw) & np.isfinite(worth_kw) & np.isfinite(limit_kw)
-    promise = np.minimum(np.minimum(contract_kw, worth_kw), limit_kw)
-    return np.where(known, np.maximum(0.0, promise), 0.0)
-
-
-def firm_promise(
-    offtake: Offtake,
-    plug: Plug,
-    gate: Gate,
-    contract_kw: FloatArray,
-    priced_kw: FloatArray | None = None,
-) -> tuple[Commitment, ...]:
-    """Commitments for the delivery hours of a gate; none when the offtake has no firm rule.
-
-    contract_kw: deliverable heat at the rule's quantile for each hour of the gate, (hours,). priced_kw: the same at
-    `priced_quantile`; without it the contract's quantile stands. An unknown (NaN) hour promises nothing.
+    wanted_kw: what may be promised in each period of the gate, (periods,): never more than plug and offtake allow, and nothing
+    where it is not known (NaN).
 
     Raises:
-        ValueError: when the arrays do not have one value per delivery hour.
+        ValueError: when there is not one value per delivery period.
     """
-    rule = offtake.firm
-    if rule is None:
+    if offtake.firm is None:
         return ()
-    if contract_kw.shape != (len(gate.hours),):
-        raise ValueError(f"firm_promise: {contract_kw.shape} values for {len(gate.hours)} delivery hours")
+    if wanted_kw.shape != (len(gate.hours),):
+        raise ValueError(f"firm_promise: {wanted_kw.shape} values for {len(gate.hours)} delivery hours")
     starts, ends = [hour[0] for hour in gate.hours], [hour[1] for hour in gate.hours]
     limit_kw = np.minimum(firm_capability_kw(plug, starts, ends), offtake.max_heat_kw)
-    worth_kw = contract_kw if priced_kw is None else priced_kw
-    promise_kw = firm_kw(rule, contract_kw, worth_kw, limit_kw)
+    promise_kw = np.nan_to_num(np.maximum(0.0, np.minimum(wanted_kw, limit_kw)))
     return tuple(
         Commitment(offtake_id=offtake.offtake_id, start_utc=start, end_utc=end, firm_kw=float(kw), gate_utc=gate.at_utc)
         for start, end, kw in zip(starts, ends, promise_kw, strict=True)

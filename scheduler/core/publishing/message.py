@@ -75,9 +75,11 @@ def parsed(text: object) -> datetime | None:
     if not isinstance(text, str) or not text.endswith("Z"):
         return None
     try:
-        return datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # "2026-01-31Z" is taken for a day without a zone.
+    return found if found.tzinfo is not None else None
 
 
 def rounded(value: float) -> float:
@@ -175,9 +177,9 @@ def header_problems(payload: Mapping[str, object]) -> list[str]:
         found.append("sequence: must be an unsigned 64 bit integer")
     elif before is not None and (not isinstance(before, int) or before >= sequence):
         found.append("supersedes: must be lower than sequence")
-    if payload.get("kind") not in set(Kind):
+    if str(payload.get("kind")) not in set(Kind):
         found.append(f"kind: {payload.get('kind')!r} is not one of {', '.join(Kind)}")
-    if payload.get("mode") not in {"advisory", "dispatch"}:
+    if str(payload.get("mode")) not in {"advisory", "dispatch"}:
         found.append("mode: must be advisory or dispatch")
     if payload.get("resolution") != RESOLUTION:
         found.append(f"resolution: must be {RESOLUTION}")

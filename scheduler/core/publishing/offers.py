@@ -94,6 +94,7 @@ def offer_of(
             grid, p50_kw, promised_kw, resampled(demand.p50, outlook.grid, grid) if let_go else None
         ),
         advisory=settings.mode is not Mode.DISPATCH,
+        withdrawn=let_go,
     )
 
 

@@ -10,12 +10,10 @@ from forecast_world import NOW, site
 from scheduler.core.publishing.firm import (
     Gate,
     firm_capability_kw,
-    firm_kw,
     firm_promise,
-    gate_of_day,
     gates_between,
+    gates_of_day,
     next_gate,
-    priced_quantile,
 )
 from scheduler.domain.contract import FirmRule
 from scheduler.domain.site import Maintenance, RedundancyClass
@@ -34,7 +32,7 @@ ZONE = "Europe/Copenhagen"
     ],
 )
 def test_a_gate_binds_every_hour_of_the_next_local_day(day: date, gate_utc: datetime, hours: int) -> None:
-    gate = gate_of_day(RULE, ZONE, day)
+    gate = gates_of_day(RULE, ZONE, day)[0]
     assert gate.at_utc == gate_utc
     assert len(gate.hours) == hours
     assert all(a[1] == b[0] for a, b in zip(gate.hours, gate.hours[1:], strict=False))
@@ -42,7 +40,7 @@ def test_a_gate_binds_every_hour_of_the_next_local_day(day: date, gate_utc: date
 
 
 def test_next_gate_is_today_s_until_it_has_passed() -> None:
-    at = gate_of_day(RULE, ZONE, date(2021, 2, 1)).at_utc
+    at = gates_of_day(RULE, ZONE, date(2021, 2, 1))[0].at_utc
     assert next_gate(RULE, ZONE, at).at_utc == at
     assert next_gate(RULE, ZONE, at + timedelta(seconds=1)).at_utc == at + timedelta(days=1)
 
@@ -55,34 +53,7 @@ def test_every_gate_is_answered_once_by_consecutive_cycles() -> None:
 
 
 def test_a_short_delivery_takes_the_first_hours() -> None:
-    assert len(gate_of_day(replace(RULE, delivery_hours=6), ZONE, date(2021, 2, 1)).hours) == 6
-
-
-def test_priced_quantile_is_the_newsvendor_s() -> None:
-    # 4 / (160 * 0.95) = 0.0263.
-    assert priced_quantile(RULE) == pytest.approx(4 / 152)
-    assert priced_quantile(replace(RULE, shortfall_eur_per_kwh=0.0)) == 1.0
-
-
-def test_priced_quantile_earns_most_on_a_sample() -> None:
-    delivered = np.linspace(0.0, 100.0, 10001)
-    promises = np.arange(0.0, 60.0, 0.05)
-    shortfall = np.maximum(0.0, 0.95 * promises[:, None] - delivered).mean(axis=1)
-    gain = RULE.capacity_eur_per_kwh * promises - RULE.shortfall_eur_per_kwh * shortfall
-    # The 2.63 % quantile is 2.63 kW; over 0.95 it is 2.77 kW.
-    assert promises[int(gain.argmax())] == pytest.approx(100.0 * priced_quantile(RULE) / 0.95, abs=0.06)
-
-
-def test_price_only_lowers_the_promise() -> None:
-    contract, limit = np.asarray([10.0, 10.0, 10.0]), np.asarray([100.0, 100.0, 4.0])
-    # 5 / 0.95 = 5.26 lowers; 50 / 0.95 would raise and does not; the limit has the last word.
-    found = firm_kw(RULE, contract, np.asarray([5.0, 50.0, 50.0]), limit)
-    assert found == pytest.approx([5.0 / 0.95, 10.0, 4.0])
-
-
-def test_unknown_hours_promise_nothing() -> None:
-    nan = float("nan")
-    assert firm_kw(RULE, np.asarray([nan, 1.0]), np.asarray([1.0, nan]), np.asarray([9.0, 9.0])).tolist() == [0.0, 0.0]
+    assert len(gates_of_day(replace(RULE, delivery_hours=6), ZONE, date(2021, 2, 1))[0].hours) == 6
 
 
 def interval(hours: int = 2) -> tuple[list[datetime], list[datetime]]:
@@ -104,12 +75,20 @@ def test_capability_takes_block_redundancy_and_maintenance_off() -> None:
 
 def test_promise_becomes_commitments_with_their_gate() -> None:
     where = site(firm=RULE)
-    gate = gate_of_day(RULE, ZONE, date(2021, 2, 1))
+    gate = gates_of_day(RULE, ZONE, date(2021, 2, 1))[0]
     found = firm_promise(where.offtakes[0], where.plugs[0], gate, np.full(24, 200.0))
     # The plug's 150 kW bind below the customer's 500.
     assert {one.firm_kw for one in found} == {150.0}
     assert [(one.start_utc, one.end_utc) for one in found] == list(gate.hours)
     assert {one.gate_utc for one in found} == {gate.at_utc}
+
+
+def test_unknown_hours_promise_nothing() -> None:
+    where = site(firm=RULE)
+    gate = gates_of_day(RULE, ZONE, date(2021, 2, 1))[0]
+    wanted = np.where(np.arange(24) < 2, np.nan, np.arange(24) - 3.0)
+    found = firm_promise(where.offtakes[0], where.plugs[0], gate, wanted)
+    assert [one.firm_kw for one in found[:5]] == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 def test_promise_needs_one_value_per_hour_and_a_rule() -> None:

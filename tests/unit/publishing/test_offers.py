@@ -1,60 +1,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from forecast_world import NOW, grid, site, snapshot
+from offered_plan import ADVISE, plan
 
 from scheduler.core.forecast.outlook import outlook
-from scheduler.core.forecast.own_heat import OwnHeatRecord, PastMedian
-from scheduler.core.publishing.firm import gate_of_day
 from scheduler.core.publishing.offers import firm_on_slots, offers_of, shortfall_probability, supply_c
-from scheduler.core.publishing.promises import promises_of, replayed_record
 from scheduler.core.publishing.setpoints import setpoints_of
 from scheduler.domain.contract import FirmRule
-from scheduler.domain.plan import Duals, Offer, Plan, PlanStatus, PlugFlows, SolveReport
+from scheduler.domain.plan import Offer, Plan, PlanStatus
 from scheduler.domain.settings import Mode, Settings
-from scheduler.domain.snapshot import Commitment, Snapshot
-from scheduler.domain.time import FloatArray, Series, TimeGrid
+from scheduler.domain.snapshot import Commitment
 
-ADVISE = Settings(mode=Mode.ADVISE)
 RULE = FirmRule()
-
-
-def plan(sold_kw: float = 40.0, status: PlanStatus = PlanStatus.FRESH) -> Plan:
-    """A plan with four fine slots and hourly steps after them."""
-    steps = np.asarray([1] * 4 + [4] * 47)
-    flat: FloatArray = np.full(len(steps), sold_kw)
-    zero = np.zeros(len(steps))
-    flows = PlugFlows(
-        plug_id="plug",
-        captured_kw=flat,
-        recovered_kw=flat,
-        delivered_kw=flat + np.arange(len(steps)),
-        pump_kw_el=zero,
-        charge_kw=zero,
-        discharge_kw=zero,
-        tank_kwh=zero,
-        dumped_kw=zero,
-        rejected_kw=zero,
-    )
-    return Plan(
-        plan_id="p1",
-        input_digest="d1",
-        grid=grid(),
-        step_slots=steps,
-        commit_slots=4,
-        status=status,
-        jobs=(),
-        flows=(flows,),
-        sold_kw={"town": flat},
-        it_kw=flat,
-        cost_eur={},
-        report=SolveReport(method="test", objective_eur=0.0, bound_eur=0.0, rolling_gap=0.0),
-        duals=Duals(start_utc=NOW, slot_s=900, gpu_eur_per_gpu_h=np.zeros((1, 192)), draw_eur_per_kwh=np.zeros((1, 192))),
-    )
 
 
 def promise(firm_kw: float, start_h: int, hours: int = 1) -> Commitment:
@@ -142,49 +104,3 @@ def test_setpoints_cover_the_cycle_and_follow_the_steps() -> None:
     assert [one.pump_heat_kw for one in later] == [44.0] * 4
     assert [one.at_utc for one in later] == [NOW + timedelta(minutes=60 + 15 * i) for i in range(4)]
     assert setpoints_of(site(), plan(), settings, NOW + timedelta(days=3)) == ()
-
-
-def at_gate(delivered: Series | None = None, **changes: object) -> Snapshot:
-    view = snapshot()
-    history = view.history if delivered is None else replace(view.history, delivered_kw={"plug": delivered})
-    at = gate_of_day(RULE, "Europe/Copenhagen", date(2021, 2, 1)).at_utc
-    return replace(view, observed_utc=at, history=history, **changes)  # type: ignore[arg-type]  # fields of a snapshot
-
-
-def promised(view: Snapshot, record: OwnHeatRecord | None = None) -> tuple[Commitment, ...]:
-    where = site(firm=RULE)
-    ahead = TimeGrid(start_utc=view.observed_utc.replace(minute=30), slot_s=900, slots=192)
-    seen = outlook(where, view, ADVISE, ahead)
-    made = replace(plan(), grid=ahead)
-    return promises_of(where, view, seen, made, ADVISE, None if record is None else {"town": record})
-
-
-def test_a_gate_makes_a_day_firm_and_only_once() -> None:
-    found = promised(at_gate())
-    assert len(found) == 24
-    # The prior: 40 % of 40 kW at the newsvendor's 2.6 % quantile, over 0.95.
-    assert found[0].firm_kw == pytest.approx(40.0 * 0.405 / 0.95, rel=0.02)
-    assert promised(at_gate(commitments=found)) == ()
-    assert promised(replace(at_gate(), observed_utc=found[0].start_utc)) == ()
-
-
-def test_a_reliable_past_raises_the_promise_up_to_the_plan() -> None:
-    steady = OwnHeatRecord(entries=tuple(PastMedian(hour=i, median_kw=40.0, delivered_kw=40.0) for i in range(2000)))
-    assert promised(at_gate(), steady)[0].firm_kw > 30.0
-    assert max(one.firm_kw for one in promised(at_gate(), steady)) <= 40.0
-
-
-def test_experience_is_replayed_from_delivered_heat() -> None:
-    hours = 20 * 24
-    at = gate_of_day(RULE, "Europe/Copenhagen", date(2021, 2, 1))
-    end = at.at_utc.replace(minute=0)
-    values = np.full(hours, 50.0)
-    delivered = Series(
-        grid=TimeGrid(start_utc=end - timedelta(hours=hours), slot_s=3600, slots=hours), values=values, unit="kW", source="t"
-    )
-    record = replayed_record(delivered, at, "Europe/Copenhagen")
-    settled = [one for one in record.entries if one.delivered_kw is not None]
-    assert len(settled) >= 13 * 24
-    assert {round(one.median_kw, 6) for one in settled} == {50.0}
-    assert replayed_record(None, at, "Europe/Copenhagen") == OwnHeatRecord()
-    assert promised(at_gate(delivered))[0].firm_kw > promised(at_gate())[0].firm_kw

@@ -1,0 +1,1 @@
+"""Ways to speak with heat plants, and the desk behind them."""

@@ -1,0 +1,111 @@
+"""The operator's side of the plant link: offers become messages, signs of life are written, overrides are cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from scheduler.adapters.clock import WallClock
+from scheduler.adapters.logs import Episode, Teller
+from scheduler.adapters.plantlink.store.database import Draft, Drafting, LinkStore
+from scheduler.adapters.plantlink.store.messages import KeptMessage
+from scheduler.core.publishing.issuing import Issue, cancelled, issued
+from scheduler.domain.decision import PlantSetpoint
+from scheduler.domain.errors import HeatDispatchError
+from scheduler.domain.link_life import LinkedOfftake, OperatorLife
+from scheduler.domain.plan import Offer
+from scheduler.domain.snapshot import Commitment
+
+NOTHING_OFFERED = "nothing is offered any more: we only look on"
+
+
+class StoredPublisher:
+    """`ports.HeatPublisher` of one policy's customers, into the database that the plant link reads."""
+
+    def __init__(
+        self,
+        store: LinkStore,
+        clock: WallClock,
+        sign: Callable[[], OperatorLife | None],
+        linked: Callable[[], Sequence[LinkedOfftake]],
+        observes: Callable[[], bool] = lambda: False,
+        heat_g_per_kwh: Callable[[str], float | None] = lambda _name: None,
+    ) -> None:
+        """Publish nothing yet.
+
+        Args:
+            store: where plant link and operator meet.
+            clock: of the messages' instants.
+            sign: who speaks; None while this replica does not lead.
+            linked: the policy's customers.
+            observes: whether the policy only looks on, so that nothing may stand.
+            heat_g_per_kwh: carbon of a customer's heat, by his id; None: not known.
+        """
+        self._store, self._clock, self._sign, self._linked = store, clock, sign, linked
+        self._observes, self._heat_g_per_kwh = observes, heat_g_per_kwh
+        tell = Teller("operator.plants")
+        self._keeping = Episode(tell, "telling heat plants")
+
+    async def publish(
+        self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint], promises: Sequence[Commitment] = ()
+    ) -> tuple[str, ...]:
+        """Tell what changed; returns the ids of the messages that were made.
+
+        A policy that has begun to observe takes everything back. A cycle without an outlook has no offers either: then what
+        was said last stands until it runs out, as the last plan does.
+        """
+        del setpoints
+        by_name = {offer.offtake_id: offer for offer in offers}
+        drafts: dict[str, Drafting] = {}
+        for linked in self._linked():
+            offer = by_name.get(linked.offtake_id)
+            if offer is not None:
+                drafts[linked.offtake_id] = self._offering(linked, offer, promises)
+            elif self._observes():
+                drafts[linked.offtake_id] = self._cancelling(NOTHING_OFFERED)
+        return self._issue(drafts, promises)
+
+    def withdraw(self, reason: str) -> tuple[str, ...]:
+        """Take everything back that is in force."""
+        return self._issue({linked.offtake_id: self._cancelling(reason) for linked in self._linked()})
+
+    def _offering(self, linked: LinkedOfftake, offer: Offer, promises: Sequence[Commitment]) -> Drafting:
+        """What follows the newest message when this is offered."""
+        mine = [one for one in promises if one.offtake_id == offer.offtake_id]
+        issue = Issue(
+            site_id="",
+            meter_point_id=linked.meter_point_id,
+            last=None,
+            promises=mine,
+            heat_g_per_kwh=self._heat_g_per_kwh(offer.offtake_id),
+        )
+
+        def draft(last: KeptMessage | None) -> Draft | None:
+            sign = self._sign()
+            site = "" if sign is None else sign.site_id
+            payload = issued(offer, replace(issue, site_id=site, last=None if last is None else last.payload))
+            return None if payload is None else Draft(payload=payload, plan_id=offer.plan_id)
+
+        return draft
+
+    def _cancelling(self, reason: str) -> Drafting:
+        """What follows the newest message when nothing is offered."""
+
+        def draft(last: KeptMessage | None) -> Draft | None:
+            payload = None if last is None else cancelled(last.payload, self._clock.now_utc(), reason)
+            return None if payload is None else Draft(payload=payload, plan_id="")
+
+        return draft
+
+    def _issue(self, drafts: Mapping[str, Drafting], promises: Sequence[Commitment] = ()) -> tuple[str, ...]:
+        """Write it down, promises with what tells of them. What cannot be written was never said: its gate is answered anew."""
+        sign = self._sign()
+        if sign is None:
+            return ()
+        try:
+            kept = self._store.issue(replace(sign, at_utc=self._clock.now_utc()), drafts, promises)
+        except HeatDispatchError as error:
+            self._keeping.failed(error)
+            return ()
+        self._keeping.worked()
+        return tuple(str(one.payload["messageId"]) for one in kept)

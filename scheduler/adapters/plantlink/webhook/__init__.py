@@ -1,0 +1,1 @@
+"""Schedules and heartbeats pushed to a URL of the plant's, signed."""

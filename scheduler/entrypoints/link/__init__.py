@@ -1,0 +1,1 @@
+"""The process that speaks with heat plants: `heat-dispatch plant-link`."""
