@@ -9,9 +9,11 @@ import asyncio
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -85,6 +87,7 @@ class BoundedClient(aiomqtt.Client):
         super().__init__(max_queued_incoming_messages=QUEUE, logger=QUIET, **settings)
         self._plan = plan
         self.too_large, self.denied = False, ""
+        self._home = threading.get_ident()
         self._client.manual_ack_set(True)
         read, most = self._client._sock_recv, plan.max_payload_bytes + ENVELOPE_BYTES
 
@@ -118,10 +121,39 @@ class BoundedClient(aiomqtt.Client):
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         """Do not wait for an answer of a broker that has hung up."""
+        if self._connected.cancelled():  # nobody waits for it any more, and the library would ask it why it failed
+            return
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
         if not self._connected.done():
             self._connected.set_exception(MqttError("the broker hung up instead of an answer"))
         self._look_at_ends()
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        """As the library, but in the loop's thread."""
+        self._in_loop(partial(super()._on_socket_close, client, userdata, sock))
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """As the library, but in the loop's thread: it connects in another, and would take the loop what it just runs."""
+        self._in_loop(partial(super()._on_socket_unregister_write, client, userdata, sock))
+
+    def _in_loop(self, do: Callable[[], None]) -> None:
+        """Do something in the thread of the loop, and go on when it is done: the socket may be closed next."""
+        if threading.get_ident() == self._home:
+            do()
+            return
+        done = threading.Event()
+
+        def and_tell() -> None:
+            try:
+                do()
+            finally:
+                done.set()
+
+        try:
+            self._loop.call_soon_threadsafe(and_tell)
+        except RuntimeError:  # the loop has ended meanwhile, and with it whatever it watched
+            return
+        done.wait(ANSWER_S)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         """Note that a broker of MQTT 5 does not let us publish; one of 3.1.1 does not say so."""
@@ -156,12 +188,17 @@ class BoundedClient(aiomqtt.Client):
         await asyncio.wait([self._disconnected])
         raise MqttError("the connection was lost")
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """Close without a word, whatever the state: the broker then publishes our will. Nothing may be left behind."""
         self._client._sock_close()
         for opened in self._opened:
             opened.close()
         self._look_at_ends()
+        # The library's own task is begun, and cancelled, by callbacks that may not have run yet.
+        await asyncio.sleep(0)
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+            await asyncio.gather(self._misc_task, return_exceptions=True)
 
     def _look_at_ends(self) -> None:
         """Whoever never asks why a connection has ended gets no line about it into his log."""
@@ -192,7 +229,7 @@ async def connected(options: MqttOptions, plan: SessionPlan) -> AsyncIterator[Bo
             raise TooLarge("the broker sent a message that was far too long") from None
         raise
     finally:
-        client.hang_up()
+        await client.hang_up()
 
 
 def checked(options: MqttOptions) -> None:
