@@ -73,7 +73,7 @@ unit: REALNODE := --optional
 unit: PROMTOOL := --optional
 unit: PEERS := --optional
 unit: $(DEV) controlplane realnode promtool plant-peers ## the test suite alone
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
+	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)
 
 test: lint unit ## everything CI runs
 

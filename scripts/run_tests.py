@@ -1,0 +1,49 @@
+"""The test suite, and once more, each alone, the few tests that failed in the crowd.
+
+    python scripts/run_tests.py -n 6        # whatever pytest takes
+
+Hundreds of these tests start real processes and wait for them by a clock, six at a time on a machine that others may load
+too. A test that fails only then tells of the machine; one that fails alone tells of us. So at most `FEW` are run again, one
+after another, and named at the end even if they pass then: each is a race of its own, in the test or in what it tests, to be
+mended. More than `FEW` failures, an error of pytest itself and an interruption end the run at once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+FEW = 5
+
+
+class Failed:
+    """Notes which tests failed, wherever they ran."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.names: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A part of a test has ended."""
+        if report.failed and report.nodeid not in self.names:
+            self.names.append(report.nodeid)
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code of pytest; 0 too if what failed passed alone."""
+    failed = Failed()
+    code = int(pytest.main(arguments, plugins=[failed]))
+    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed.names) <= FEW:
+        return code
+    print(f"\nonce more, alone: {', '.join(failed.names)}", flush=True)
+    again = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *failed.names], check=False).returncode
+    if again == 0:
+        print(f"\n{len(failed.names)} failed beside others and passed alone; mend what they wait for:", flush=True)
+        print("\n".join(f"  {name}" for name in failed.names), flush=True)
+    return again
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
