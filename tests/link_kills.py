@@ -1,7 +1,7 @@
 """Operator's publisher and plant link as processes on one SQLite file, killed at random, before the eyes of a plant over REST.
 
-Times are shortened: the operator counts as gone after `ALIVE_S` instead of 40 s, and the plant's own watchdog bites after
-`WATCHDOG_S` instead of 30 to 60 s.
+In tests times are shortened (`SHORT`): the operator counts as gone after 1.5 s instead of 40 s, and so early the plant's own
+watchdog bites. The benchmark can take them as they are in a plant (`REAL`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from scheduler.domain.snapshot import Commitment
 from scheduler.entrypoints.link.interfaces import interfaces_of
 from scheduler.entrypoints.link.process import LinkPlace, PlantLink
 
-ALIVE_S, WATCHDOG_S, BEAT_S, LIFE_S, CYCLE_S = 1.5, 1.5, 0.4, 0.3, 0.15
 # The machine may be busy: what must hold is a bound, not a speed.
 SLACK_S = 10.0
 TOKEN = "a-token-of-more-than-thirty-two-letters"
@@ -40,10 +39,35 @@ WORK = multiprocessing.get_context("forkserver")
 WORK.set_forkserver_preload(["link_kills", "scheduler.adapters.plantlink.rest.server"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast everything goes, s: alive_s, beat_s as `LinkTimes`; watchdog_s: the plant's own; life_s: between two signs of
+    life of the operator; cycle_s: between two plans; poll_s: between two looks of the plant; before_s: at most before a kill.
+    """
+
+    alive_s: float
+    watchdog_s: float
+    beat_s: float
+    life_s: float
+    cycle_s: float
+    poll_s: float
+    before_s: float
+
+    @property
+    def limit_s(self) -> float:
+        """When the boiler must run at the latest, by the time-outs alone."""
+        return max(self.alive_s, self.watchdog_s)
+
+
+SHORT = Pace(alive_s=1.5, watchdog_s=1.5, beat_s=0.4, life_s=0.3, cycle_s=0.15, poll_s=0.05, before_s=0.6)
+# The watchdog as docs/plant-integration.md asks for it.
+REAL = Pace(alive_s=40.0, watchdog_s=45.0, beat_s=10.0, life_s=5.0, cycle_s=1.0, poll_s=1.0, before_s=10.0)
+
+
 # The two processes.
 
 
-def run_operator(database: str, told: str, seed: int) -> None:
+def run_operator(database: str, told: str, seed: int, pace: Pace) -> None:
     """Say that we live, publish another plan many times a second, and write down outside what was acknowledged to us."""
     store, clock, chance = LinkStore(database), SystemClock(), np.random.default_rng(seed)
     base = OperatorLife(site_id="site", identity=f"op-{seed}", host="here", term=0, at_utc=clock.now_utc(), offtakes=(TOWN,))
@@ -56,7 +80,7 @@ def run_operator(database: str, told: str, seed: int) -> None:
     spoken_s = 0.0
     with Path(told).open("a", encoding="utf-8") as out:
         while True:
-            if time.monotonic() - spoken_s >= LIFE_S:
+            if time.monotonic() - spoken_s >= pace.life_s:
                 store.live(alive())
                 spoken_s = time.monotonic()
             now_utc = clock.now_utc()
@@ -73,10 +97,10 @@ def run_operator(database: str, told: str, seed: int) -> None:
             line = {"messages": kept, "start": bound.start_utc.isoformat(), "gate": now_utc.isoformat(), "kw": bound.firm_kw}
             out.write(json.dumps(line) + "\n")
             out.flush()
-            time.sleep(CYCLE_S)
+            time.sleep(pace.cycle_s)
 
 
-def run_link(database: str, secret: str, port: int) -> None:
+def run_link(database: str, secret: str, port: int, pace: Pace) -> None:
     """A plant link with one REST interface."""
     rest = RestOptions(
         port=port,
@@ -84,7 +108,9 @@ def run_link(database: str, secret: str, port: int) -> None:
         requests_per_s=500.0,
         burst=500,
     )
-    options = LinkOptions(site_id="site", rest=rest, times=LinkTimes(beat_s=BEAT_S, alive_s=ALIVE_S, plant_silent_s=0.0))
+    options = LinkOptions(
+        site_id="site", rest=rest, times=LinkTimes(beat_s=pace.beat_s, alive_s=pace.alive_s, plant_silent_s=0.0)
+    )
     place = LinkPlace(host="here", pages_port=0)
     asyncio.run(PlantLink(options, interfaces_of(options), LinkStore(database), SystemClock(), place).run())
 
@@ -97,6 +123,7 @@ class Plc:
     """A plant that polls, with a watchdog of its own: the boiler runs unless it hears again and again that it need not."""
 
     port: int
+    watchdog_s: float
     heard_s: float = 0.0
     resting: bool = False
     contents: dict[int, bytes] = field(default_factory=dict)
@@ -122,7 +149,7 @@ class Plc:
     @property
     def boiler_on(self) -> bool:
         """Whether the boiler runs."""
-        return not self.resting or time.monotonic() - self.heard_s > WATCHDOG_S
+        return not self.resting or time.monotonic() - self.heard_s > self.watchdog_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +163,13 @@ class Kill:
 class FaultRun:
     """Both processes, the plant, and what came of it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, pace: Pace = SHORT) -> None:
         """Nothing runs yet."""
+        self._pace = pace
         self.database, self.told, self.secret = str(folder / "ledger.sqlite"), str(folder / "told"), str(folder / "secret")
         Path(self.secret).write_text(TOKEN, encoding="utf-8")
         Path(self.told).touch()
-        self.plc, self.kills = Plc(port=free_port()), list[Kill]()
+        self.plc, self.kills = Plc(port=free_port(), watchdog_s=pace.watchdog_s), list[Kill]()
         self._chance, self._starts = np.random.default_rng(seed), seed * 100_000
         self._running: dict[str, BaseProcess] = {}
         self._client = httpx.Client(
@@ -156,7 +184,7 @@ class FaultRun:
                 for name in ("operator", "link"):
                     self._start(name)
                 self._until(lambda: not self.plc.boiler_on, "the boiler never rested")
-                self._poll(float(self._chance.uniform(0.0, 0.6)))
+                self._poll(float(self._chance.uniform(0.0, self._pace.before_s)))
                 whom = (("operator",), ("link",), ("operator", "link"))[int(self._chance.integers(3))]
                 self._kill(whom)
         finally:
@@ -171,7 +199,7 @@ class FaultRun:
         self._starts += 1
         target: Callable[..., None] = run_operator if name == "operator" else run_link
         last: tuple[object, ...] = (self.told, self._starts) if name == "operator" else (self.secret, self.plc.port)
-        self._running[name] = WORK.Process(target=target, args=(self.database, *last), daemon=True)
+        self._running[name] = WORK.Process(target=target, args=(self.database, *last, self._pace), daemon=True)
         self._running[name].start()
 
     def _kill(self, whom: tuple[str, ...]) -> None:
@@ -185,7 +213,7 @@ class FaultRun:
         self.kills.append(Kill(whom="+".join(whom), boiler_s=time.monotonic() - began_s))
 
     def _until(self, ready: Callable[[], bool], otherwise: str) -> None:
-        end_s = time.monotonic() + ALIVE_S + WATCHDOG_S + SLACK_S
+        end_s = time.monotonic() + self._pace.alive_s + self._pace.watchdog_s + SLACK_S
         while not ready():
             assert time.monotonic() < end_s, otherwise
             self._poll(0.0)
@@ -196,7 +224,7 @@ class FaultRun:
             self.plc.look(self._client)
             if time.monotonic() >= end_s:
                 return
-            time.sleep(0.05)
+            time.sleep(self._pace.poll_s)
 
     # What came of it.
 

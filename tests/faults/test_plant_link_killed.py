@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from link_kills import ALIVE_S, SLACK_S, WATCHDOG_S, FaultRun
+from link_kills import SHORT, SLACK_S, FaultRun
 
 
 @pytest.mark.slow
@@ -15,5 +15,5 @@ def test_whoever_is_killed_the_boiler_starts_and_nothing_that_was_said_is_lost(t
     run.run(5)
     assert run.broken() == []
     assert len(run.kills) == 5
-    assert max(one.boiler_s for one in run.kills) < ALIVE_S + WATCHDOG_S + SLACK_S
+    assert max(one.boiler_s for one in run.kills) < SHORT.alive_s + SHORT.watchdog_s + SLACK_S
     assert run.plc.contents
