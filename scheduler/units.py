@@ -108,3 +108,13 @@ def j_from_microjoule(energy_microjoule: float) -> float:
 def kwh_from_millijoule(energy_millijoule: float) -> float:
     """Return kWh from NVML's millijoule."""
     return energy_millijoule / MILLI_PER_UNIT / W_PER_KW / S_PER_H
+
+
+def j_from_kwh(energy_kwh: float) -> float:
+    """Return J from kWh."""
+    return energy_kwh * W_PER_KW * S_PER_H
+
+
+def eur_per_j_from_eur_per_kwh(price_eur_per_kwh: float) -> float:
+    """Return EUR/J from EUR/kWh."""
+    return price_eur_per_kwh / (W_PER_KW * S_PER_H)

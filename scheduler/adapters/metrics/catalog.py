@@ -74,6 +74,7 @@ CYCLE = (
         "Unix time of the last decision. If it stands still the loop is stuck; holds end by themselves.",
         "policy",
     ),
+    gauge("cycle_interval_seconds", "Time between plans as the policy states it: a plan may be as old.", "policy"),
     gauge(
         "degraded_step",
         "Step in force: 0 fresh, 1 last good plan, 2 rule-based plan, 3 let go: all holds released.",
@@ -101,17 +102,33 @@ JOBS = (
     ),
     counter("actions_total", "Actions carried out, by kind and outcome.", "policy", "action", "outcome"),
     counter("actions_refused_total", "Actions that the guard did not let pass, by reason.", "policy", "reason"),
-    counter("holds_ended_total", "Holds that ended, by reason: planned, HoldOver, LetGo, owner, deleted.", "policy", "reason"),
+    counter(
+        "holds_ended_total",
+        "Holds that ended, by reason: planned; HoldOver (its longest time was over); LetGo (all are released, or this one may "
+        "not be held any more); owner (took it over); deleted.",
+        "policy",
+        "reason",
+    ),
     histogram("admission_duration_seconds", "Time to price a new job on the last plan and decide about it.", SHORT_S, "policy"),
-    histogram("job_decided_seconds", "Time from the creation of a job to the decision about it.", REQUEST_S, "policy"),
+    histogram(
+        "job_decided_seconds",
+        "Time from the moment at which the API server told of a new job to the decision about it.",
+        REQUEST_S,
+        "policy",
+    ),
 )
 
 HEAT = (
-    gauge("heat_offer_watts", "Heat offered for this hour, by plug and quantile (p10, p50, p90, firm).", "plug", "quantile"),
+    gauge(
+        "heat_offer_watts",
+        "Heat offered for this hour, by plug and quantile (p10, p50, p90, firm); none in mode Observe.",
+        "plug",
+        "quantile",
+    ),
     gauge("heat_demand_watts", "Heat demand forecast for the present hour, by customer.", "offtake"),
     gauge("heat_captured_watts", "Heat caught by a plug's loop now, measured or from the model.", "plug"),
-    gauge("tank_joules", "Heat in the tank above the return temperature.", "plug"),
-    gauge("electricity_price_euros_per_joule", "All-in price of electricity now (times 3.6e9: EUR/MWh)."),
+    gauge("tank_joules", "Heat in the tank above the return temperature, as of the last plan.", "plug"),
+    gauge("electricity_price_euros_per_joule", "All-in price of electricity now (times 3.6e9: EUR/MWh).", "policy"),
     gauge("gpu_power_watts", "Draw of all GPUs of a pool now.", "pool"),
     gauge("gpus", "GPUs of a pool by use: insulated, flexible, free, gone.", "pool", "use"),
 )
@@ -165,8 +182,18 @@ CLUSTER = (
         "verb",
         "resource",
     ),
-    counter("api_requests_total", "Requests to the API server by verb and status code (0: no answer).", "verb", "code"),
-    histogram("api_request_duration_seconds", "Time of a request to the API server, watches aside.", REQUEST_S, "verb"),
+    counter(
+        "api_requests_total",
+        "Requests to the API server by verb (get, patch, post, put, delete, watch) and status code (0: no answer).",
+        "verb",
+        "code",
+    ),
+    histogram(
+        "api_request_duration_seconds",
+        "Time until the answer of the API server to a request began, watches aside.",
+        REQUEST_S,
+        "verb",
+    ),
     counter("api_writes_total", "Objects written, by kind and what was done.", "kind", "verb"),
     counter("api_writes_fenced_total", "Writes that were not sent because the lease was not surely ours.", "kind"),
     gauge("store_objects", "Objects that the operator knows of, by kind.", "kind"),
@@ -175,7 +202,13 @@ CLUSTER = (
         "Unix time at which the API server last spoke about a kind, bookmarks included. If it stands still we are blind to it.",
         "kind",
     ),
-    counter("store_relists_total", "Times a kind had to be listed anew, by reason.", "kind", "reason"),
+    counter(
+        "store_relists_total",
+        "Times a kind was listed, by reason: start; gone (a version is no longer known) and silence (no word of a kind without "
+        "objects) are usual; fault.",
+        "kind",
+        "reason",
+    ),
     gauge("queue_depth", "Keys that wait to be looked at."),
     counter("queue_retries_total", "Looks that had to be repeated, by reason.", "reason"),
 )

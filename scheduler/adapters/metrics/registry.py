@@ -46,7 +46,11 @@ class Metrics:
         assert isinstance(one, Gauge), f"{name} is not a gauge"
         one.clear()
         for labels, value in values.items():
-            one.labels(*labels).set(value)
+            (one.labels(*labels) if labels else one).set(value)
+
+    def forget(self, name: str, **labels: str) -> None:
+        """Drop all values of a metric that have these labels."""
+        self._of[name].remove_by_labels(labels)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Everything as text with its content type, in the format that the reader asks for."""

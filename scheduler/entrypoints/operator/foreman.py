@@ -114,6 +114,7 @@ class Foreman:
         self._writer, self._writers = None, {}
         self.floor.metrics.set("leader", 0.0)
         self.floor.metrics.add("leader_changes_total", change="ended")
+        self._telling.silent()
         self._forget()
 
     def _forget(self) -> None:

@@ -15,7 +15,8 @@ from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.kubernetes.objects import count
 from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
-from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
+from scheduler.adapters.kubernetes.operator.counts import JobKey
+from scheduler.adapters.kubernetes.operator.hands import Hands
 from scheduler.adapters.kubernetes.operator.looks import Departed
 from scheduler.adapters.kubernetes.operator.stores import DECIDED_ON, VITAL, Stores
 from scheduler.adapters.kubernetes.runtime.badge import Badge
@@ -51,6 +52,7 @@ from scheduler.config.kinds import ThermalPlug
 from scheduler.config.live import readable
 from scheduler.entrypoints.ending import told_to_end
 from scheduler.entrypoints.operator.booking import BOOK_S, Accounts, Booker
+from scheduler.entrypoints.operator.counting import Counting
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
 from scheduler.entrypoints.operator.governing import Governing
 from scheduler.entrypoints.operator.keeping import parse_series, recorder
@@ -92,7 +94,8 @@ class Operator:
         self._stopping = threading.Event()
         self.metrics = Metrics()
         self._rights = Rights(self._clock, lambda: self._timers.soon("guard"))
-        self._client = KubeClient(self._connected(), hear=self._rights.heard)
+        self._counting = Counting(self.metrics, self._clock)
+        self._client = KubeClient(self._connected(), hear=self._rights.heard, count=self._counting.request)
         self._stores = Stores()
         self._caches = Caches(self._reflecting(one) for one in self._stores.all())
         self._limiter = WriteLimiter(
@@ -116,7 +119,7 @@ class Operator:
         self.foreman = Foreman(self._floor())
         self._timers = self._timers_of(options)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
-        leases = KubeClient(self._connected(), RENEWAL, hear=self._rights.heard)
+        leases = KubeClient(self._connected(), RENEWAL, hear=self._rights.heard, count=self._counting.request)
         self._election = Election(
             leases,
             self._clock,
@@ -226,7 +229,8 @@ class Operator:
 
     def _began(self, term: Term) -> None:
         """We lead: a writer for this term, then the timers."""
-        self._term_writer = Writer(self._client, term, self._limiter, self._wait, reach=lambda: Reach.FULL)
+        counts = self._counting.writes
+        self._term_writer = Writer(self._client, term, self._limiter, self._wait, reach=lambda: Reach.FULL, counts=counts)
         self._watcher.begin()
         self._plants.begin()
         self.foreman.begin(self._term_writer)
@@ -364,10 +368,7 @@ class Operator:
 
     def _metrics_page(self) -> tuple[str, bytes]:
         """Everything for Prometheus."""
-        for age in self._caches.ages():
-            self.metrics.set(
-                "store_last_event_timestamp_seconds", self._clock.now_utc().timestamp() - age.event_s, kind=age.name
-            )
+        self._counting.gauges(self._caches.ages())
         self._power.gauges(self.metrics)
         self._signals.gauges()
         self.metrics.set("queue_depth", float(self._queue.count()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from math import isfinite
 
 from scheduler.adapters.kubernetes.admission_check import our_checks
 from scheduler.adapters.kubernetes.jobs import JobView
@@ -21,6 +22,7 @@ from scheduler.adapters.kubernetes.runtime.writer import Congested, OutOfReach, 
 from scheduler.adapters.kubernetes.stale import end_utc
 from scheduler.adapters.kubernetes.why import ADVICE, with_plan, would
 from scheduler.adapters.logs import Episode, Teller
+from scheduler.adapters.metrics.catalog import CATALOG, Kind
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.action import Action, HoldJob, StartJob, StopJob
 from scheduler.domain.decision import CycleRecord
@@ -29,9 +31,11 @@ from scheduler.domain.observed import SourceReading
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Mode
 from scheduler.entrypoints.operator.governing import Governed, status_of, told_state
-from scheduler.loop.runner import Watch
+from scheduler.entrypoints.operator.numbers import InForce, Numbers
+from scheduler.loop.runner import EPOCH, Watch
 
 STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
+OF_POLICY = tuple(one.name for one in CATALOG if one.kind is Kind.GAUGE and "policy" in one.labels)
 DEGRADED = "Degraded"
 PLAN_CURRENT = "PlanCurrent"
 # Kueue's condition on an AdmissionCheck.
@@ -54,6 +58,7 @@ class Telling:
     def __init__(self, stores: Stores, events: EventRecorder, metrics: Metrics) -> None:
         """Tell by these."""
         self._stores, self._events, self._metrics = stores, events, metrics
+        self.numbers, self._policies = Numbers(metrics), set[str]()
         self._tell = Teller("operator.cycle")
         self._plans, self._statuses = Episode(self._tell, "writing plans"), Episode(self._tell, "writing statuses")
 
@@ -61,14 +66,17 @@ class Telling:
         """One cycle: a line, numbers, advice in Advise, and what owners of insulated jobs could mend."""
         decision, policy = record.decision, desk.governance.policy
         plan, report, metrics = decision.plan, decision.plan.report, self._metrics
+        self._policies.add(policy)
         metrics.observe("cycle_duration_seconds", took_s, policy=policy)
         metrics.observe("plan_duration_seconds", sum(report.stage_s.values()), policy=policy)
         metrics.add("cycles_total", policy=policy, status=plan.status.value)
         metrics.set("last_cycle_timestamp_seconds", decision.at_utc.timestamp(), policy=policy)
         metrics.set("degraded_step", float(STEPS.index(plan.status)), policy=policy)
-        metrics.set("plan_gap_ratio", report.rolling_gap, policy=policy)
-        for term, value_eur in plan.cost_eur.items():
-            metrics.set("plan_cost_euros", value_eur, policy=policy, term=term)
+        self._gap(policy, report.rolling_gap)
+        self._costs("plan_cost_euros", policy, plan.cost_eur)
+        rests_on = None if desk.counter is None else desk.counter.problem
+        self.numbers.keep(policy, InForce(offers=decision.offers, plants=record.snapshot.plants, problem=rests_on))
+        self.numbers.show(decision.at_utc)
         entry = record.entry
         self._tell.info(
             "cycle",
@@ -108,8 +116,7 @@ class Telling:
         """Replace the policy's DispatchPlan; told: what sources said when it was made."""
         policy, decision = desk.governance.policy, record.decision
         seen = self._stores.plans.get(policy)
-        for term, value_eur in baseline_eur.items():
-            self._metrics.set("baseline_cost_euros", value_eur, policy=policy, term=term)
+        self._costs("baseline_cost_euros", policy, baseline_eur)
         fresh = decision.plan.status is PlanStatus.FRESH
         current = Condition(
             type=PLAN_CURRENT,
@@ -190,9 +197,14 @@ class Telling:
         return failed
 
     def gauges(self, desks: Sequence[Desk], now_utc: datetime) -> None:
-        """Jobs by what is done with them, and how far the longest hold has come."""
+        """Jobs by what is done with them, how far the longest hold has come, and what decisions say of this hour."""
+        self._keep_only({desk.governance.policy for desk in desks})
+        self.numbers.show(now_utc)
         for desk in desks:
             policy = desk.governance.policy
+            self._metrics.set("cycle_interval_seconds", desk.governance.settings.cycle_s, policy=policy)
+            if desk.letting_go:
+                self._metrics.set("degraded_step", float(STEPS.index(PlanStatus.LET_GO)), policy=policy)
             counts = dict.fromkeys(("running", "held", "waiting", "paused", "owner", "insulated"), 0)
             used = 0.0
             for view in desk.reader.seen(now_utc).views.values():
@@ -208,6 +220,32 @@ class Telling:
                 self._metrics.set("mode", float(desk.mode is mode), policy=policy, mode=mode.value)
         for store in self._stores.all():
             self._metrics.set("store_objects", float(store.count()), kind=store.kind.plural)
+
+    def silent(self) -> None:
+        """Say nothing of any policy any more: another replica does, or nobody."""
+        self._keep_only(set())
+        self.numbers.show(EPOCH)
+
+    def _keep_only(self, policies: set[str]) -> None:
+        """Drop what was said of policies that are gone: an alert on it would never end."""
+        for policy in self._policies - policies:
+            for name in OF_POLICY:
+                self._metrics.forget(name, policy=policy)
+        self._policies = policies
+        self.numbers.keep_only(policies)
+
+    def _gap(self, policy: str, gap: float) -> None:
+        """The proven gap; a plan that proves nothing has none."""
+        if isfinite(gap):
+            self._metrics.set("plan_gap_ratio", gap, policy=policy)
+        else:
+            self._metrics.forget("plan_gap_ratio", policy=policy)
+
+    def _costs(self, name: str, policy: str, cost_eur: Mapping[str, float]) -> None:
+        """Costs by term, and none of a term that is not there any more."""
+        self._metrics.forget(name, policy=policy)
+        for term, value_eur in cost_eur.items():
+            self._metrics.set(name, value_eur, policy=policy, term=term)
 
     def _several(self) -> bool:
         """Whether a job that fits none of a policy's pools may belong to another policy."""

@@ -12,7 +12,8 @@ from small_world import ACTING, small_site
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.kubernetes.marks import HeldBy, Marks
 from scheduler.adapters.kubernetes.operator.book import Book, Chapter
-from scheduler.adapters.kubernetes.operator.hands import Hands, JobKey
+from scheduler.adapters.kubernetes.operator.counts import JobKey
+from scheduler.adapters.kubernetes.operator.hands import Hands
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import Governance, Reader

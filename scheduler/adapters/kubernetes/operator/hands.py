@@ -14,6 +14,7 @@ from scheduler.adapters.kubernetes.admission_check import answer
 from scheduler.adapters.kubernetes.jobs import JobView, Lever, Surroundings
 from scheduler.adapters.kubernetes.marks import POOL
 from scheduler.adapters.kubernetes.objects import controller_of, name_of, namespace_of, text, uid_of
+from scheduler.adapters.kubernetes.operator.counts import JobCounts, JobKey
 from scheduler.adapters.kubernetes.operator.reconcile import SENT, Desk, Look, look, send
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import NO_POOL
@@ -32,9 +33,6 @@ from scheduler.adapters.kubernetes.writes import Effect, Write
 from scheduler.adapters.logs import Teller
 from scheduler.adapters.metrics.registry import Metrics
 from scheduler.domain.errors import HeatDispatchError, Retryable
-
-JobKey = tuple[str, str, str]
-"""Plural of the kind, namespace, name."""
 
 # Surroundings are worked out anew this often; what a look does is checked against the job itself and the guard all the same.
 AROUND_S = 2.0
@@ -69,6 +67,7 @@ class Hands:
         """Begin without a policy."""
         self._stores, self._queue, self._writer = stores, queue, writer
         self._events, self._clock, self._metrics = events, clock, metrics
+        self._counts = JobCounts(metrics, clock)
         self._desks: tuple[Desk, ...] = ()
         self._around: dict[str, tuple[float, Surroundings]] = {}
         self._lock = threading.Lock()
@@ -112,6 +111,7 @@ class Hands:
         if obj is None:
             return
         if text(obj, "kind") == JOBS.kind:
+            self._noted((JOBS.plural, *change.key), change)
             # A new job, whose owner waits for a word, comes before a thousand others whose planned start has moved.
             self._queue.add((JOBS.plural, *change.key), first=change.old is None)
             return
@@ -120,6 +120,16 @@ class Hands:
             self._queue.add((JOBS.plural, change.key[0], text(owner, "name")))
         elif text(obj, "kind") != PODS.kind:
             self._queue.add((WORKLOADS.plural, *change.key))
+
+    def _noted(self, key: JobKey, change: Change) -> None:
+        """Count a job that came or went while we lead; with several policies nobody knows whose one that is gone was."""
+        desks = self._desks
+        if not desks or self._writer(desks[0]) is None:
+            return
+        if change.old is None and change.new is not None:
+            self._counts.came(key, change.new)
+        elif change.new is None and change.old is not None:
+            self._counts.went(key, change.old, desks[0].governance.policy if len(desks) == 1 else "")
 
     # Work.
 
@@ -141,7 +151,7 @@ class Hands:
         except NotNow as error:
             again_s = error.after_s
         except (Fenced, OutOfReach):
-            self._metrics.add("api_writes_fenced_total", kind=key[0])
+            pass  # Counted by the writer.
         except Retryable as error:
             fault = error
             self._metrics.add("queue_retries_total", reason=type(error).__name__)
@@ -167,12 +177,16 @@ class Hands:
         if found is None:
             return None if self._desks else self._let_go(key, now_utc)
         desk, view = found
+        began_s, known = self._clock.monotonic_s(), desk.book.wish(view.job_id) is not None
         with self._judging:
             # Two threads must not give the same room away: it is taken with the very judgement that it is there.
             done = look(view, desk, now_utc)
             takes = done.outcome == SENT and _takes_room(done.write, view)
             if takes:
                 desk.placed(view, _place_of(done.write, view))
+        decided, took_s = desk.book.wish(view.job_id) is not None, self._clock.monotonic_s() - began_s
+        priced_s = took_s if decided and not known else None
+        self._counts.looked(key, view, desk.governance.policy, decided=decided, priced_s=priced_s)
         if done.drop is not None:
             self._metrics.add("actions_refused_total", policy=desk.governance.policy, reason=done.drop.value)
         if done.advice:
@@ -201,6 +215,7 @@ class Hands:
             if write is not None:
                 send(write, writer)
                 self._metrics.add("actions_total", policy="", action=write.effect.value, outcome="done")
+                self._counts.wrote(write, view, "", now_utc)
                 self._told(view, write, "")
         return None
 
@@ -226,6 +241,7 @@ class Hands:
             self._metrics.add("actions_total", policy=policy, action=effect, outcome="conflict")
             raise
         self._metrics.add("actions_total", policy=policy, action=effect, outcome="done")
+        self._counts.wrote(done.write, view, policy, self._clock.now_utc())
         self._told(view, done.write, policy)
 
     def _place(self, key: JobKey, now_utc: datetime) -> tuple[Desk, JobView] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from scheduler.adapters.clock import MonotonicClock
@@ -21,6 +21,7 @@ class CacheAge:
     event_s: float
     turn_s: float
     relists: int
+    lists: Mapping[str, int]
 
 
 class Caches:
@@ -74,6 +75,7 @@ class Caches:
                 event_s=reflector.age_of_last_event_s(),
                 turn_s=reflector.age_of_last_turn_s(),
                 relists=reflector.relists,
+                lists=reflector.lists,
             )
             for reflector in self.reflectors
         )

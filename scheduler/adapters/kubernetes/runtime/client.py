@@ -7,6 +7,7 @@ sent exactly once. Nothing but `writer` and `election` calls the writing half (a
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,9 @@ ALL = Selection()
 Hear = Callable[[str, str, str, ApiError | None], None]
 """Takes method, path and query of a request, and the error that the API server answered; None when it did what was asked."""
 
+Count = Callable[[str, int, float], None]
+"""Takes verb of a request (get, watch, patch ...), status code (0: no answer) and seconds until the answer began."""
+
 
 class KubeClient:
     """The API server as a few verbs on dicts. Thread-safe: a connection pool underneath, no state of its own."""
@@ -82,19 +86,21 @@ class KubeClient:
         last_word: Callable[[], None] | None = None,
         *,
         hear: Hear | None = None,
+        count: Count | None = None,
     ) -> None:
         """Speak over `connection`; `last_word` is asked in the moment before a write's body is sent, and may raise.
 
-        `hear` is told of every answer, and must not raise.
+        `hear` is told of every answer, `count` of every request that was sent; they must not raise.
         """
         self._connection = connection
         self.timeouts = timeouts or Timeouts()
         self._last_word = last_word
         self._hear = hear
+        self._count = count
 
     def guarded(self, last_word: Callable[[], None]) -> KubeClient:
         """The same client, whose writes ask this last."""
-        return KubeClient(self._connection, self.timeouts, last_word, hear=self._hear)
+        return KubeClient(self._connection, self.timeouts, last_word, hear=self._hear, count=self._count)
 
     # Reading.
 
@@ -255,7 +261,13 @@ class KubeClient:
     ) -> Response:
         url = f"{path}?{urlencode(query)}" if query else path
         sent = None if body is None else Body(body, content_type, self._last_word)
-        response = self._connection.send(method, url, (self.timeouts.connect_s, read_s), sent)
+        verb, began_s = "watch" if "watch" in query else method.lower(), time.monotonic()
+        try:
+            response = self._connection.send(method, url, (self.timeouts.connect_s, read_s), sent)
+        except Unreachable:
+            self._counted(verb, 0, began_s)
+            raise
+        self._counted(verb, response.status, began_s)
         error = None
         if response.status >= HTTP_BAD_REQUEST:
             data = _read(response, f"{method} {path}")
@@ -265,6 +277,11 @@ class KubeClient:
         if error is not None:
             raise error
         return response
+
+    def _counted(self, verb: str, code: int, began_s: float) -> None:
+        """One request is answered, or will not be."""
+        if self._count is not None:
+            self._count(verb, code, time.monotonic() - began_s)
 
 
 class Watch:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scheduler.adapters.clock import MonotonicClock
@@ -13,6 +15,8 @@ from scheduler.adapters.kubernetes.runtime.frozen import Obj, version_of
 from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.store import Store
 from scheduler.adapters.logs import Teller
+
+START, GONE, SILENCE, FAULT = "start", "gone", "silence", "fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,9 @@ class Reflector:
         self._cut = False
         self._missing_since_s: float | None = None
         self._last_event_s = self._last_turn_s = clock.monotonic_s()
-        self.relists = 0
+        # Why the list was read so often; the first time for the start alone.
+        self._lists: Counter[str] = Counter()
+        self._doubt = START
         self._misses = 0
 
     # What others ask.
@@ -90,6 +96,16 @@ class Reflector:
     def doubtful(self) -> bool:
         """True from a fault until the list after it: what the store has may be long past."""
         return not self._version
+
+    @property
+    def relists(self) -> int:
+        """How often the whole list was read."""
+        return self._lists.total()
+
+    @property
+    def lists(self) -> Mapping[str, int]:
+        """How often it was read by reason: start, gone (the version is no longer known), silence, fault."""
+        return dict(self._lists)
 
     def age_of_last_event_s(self) -> float:
         """Seconds since the API server last told us anything, a bookmark included: how old our picture may be."""
@@ -159,7 +175,7 @@ class Reflector:
         self.store.replace(objects)
         self._version = version
         self._missing_since_s = None
-        self.relists += 1
+        self._lists[self._doubt] += 1
         self._heard()
         self._tell.debug("listed", kind=self.name, objects=len(objects), version=version)
 
@@ -202,7 +218,7 @@ class Reflector:
             quiet_s = self._clock.monotonic_s() - began_s
             if events or self.store.count() or quiet_s < self._options.silence_s:
                 raise
-            self._version = ""
+            self._version, self._doubt = "", SILENCE
             return
         finally:
             self._watch = None
@@ -238,6 +254,8 @@ class Reflector:
     def _failed(self, error: Exception) -> float:
         """Doubt: the next turn lists anew. Returns how long to wait before it."""
         self._version = ""
+        if self._lists:
+            self._doubt = GONE if isinstance(error, Gone) else FAULT
         self._turned()
         if isinstance(error, NotFound):
             self._not_installed()
