@@ -12,15 +12,28 @@ SiteDir = Annotated[
     Path | None, typer.Option("--site", "-f", metavar="DIR", help="Manifests of the site [default: the reference site].")
 ]
 SeriesFile = Annotated[Path | None, typer.Option("--series", help="series.csv, to give a scenario in parts.")]
+SeriesSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--generate-series", min=0, metavar="SEED", help="Make prices, weather and heat demand up (instead of --series)."
+    ),
+]
 JobsFile = Annotated[Path | None, typer.Option("--jobs", help="jobs.csv (with --series).")]
 JobsSeed = Annotated[
-    int | None, typer.Option("--generate-jobs", min=0, metavar="SEED", help="Make jobs up (with --series, instead of --jobs).")
+    int | None, typer.Option("--generate-jobs", min=0, metavar="SEED", help="Make jobs up (instead of --jobs).")
 ]
 Start = Annotated[
     str | None,
-    typer.Option("--start", metavar="UTC", help="First instant, ISO 8601 with offset [default: that of the series]."),
+    typer.Option(
+        "--start", metavar="UTC", help="First instant, ISO 8601 with offset [default: that of the series; a week of January]."
+    ),
 ]
-Days = Annotated[int | None, typer.Option("--days", min=1, max=400, help="Days in which jobs arrive [default: all].")]
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days", min=1, max=400, help="Days in which jobs arrive [default: all of the series, 7 made-up ones]."
+    ),
+]
 Gpus = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs of the site (with --series) [default: 256].")]
 HeatPeak = Annotated[
     float | None,

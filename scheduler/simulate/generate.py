@@ -20,22 +20,23 @@ jobs of at least 30 minutes and 4 GPU-hours and to 24 hours at most, 386 jobs on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from scheduler.domain.job import Flexibility, Job, JobClass
-from scheduler.domain.site import Site
+from scheduler.domain.site import DemandSource, Offtake, Site
 from scheduler.domain.time import FloatArray, TimeGrid
-from scheduler.domain.world import JobTruth, Scenario
+from scheduler.domain.world import JobTruth, Scenario, WorldSeries
 from scheduler.simulate.demo_site import demo_site
-from scheduler.simulate.generate_series import generated_series
+from scheduler.simulate.generate_series import generated_series, made
 from scheduler.units import H_PER_DAY, S_PER_H, h_from_s, s_from_h
 
 # Forecasts look back eight weeks, and the series go on while the last jobs end.
 BEFORE_DAYS, AFTER_DAYS = 70, 24
+YEAR_H = 365 * int(H_PER_DAY)
 BUSY_FRACTION = 0.5
 HEAT_MEAN_KW_PER_GPU = 0.34
 SIZES = (1, 2, 4, 8, 16)
@@ -79,11 +80,7 @@ def weeks(count: int, *, seed: int = 0, gpus: int = 32, days: int = 7) -> Iterat
 
 def on_generated_series(site: Site, seed: int, start_utc: datetime, days: int) -> Scenario:
     """A scenario on a given site: generated series around the period, generated jobs in it."""
-    grid = TimeGrid(
-        start_utc=start_utc - timedelta(days=BEFORE_DAYS),
-        slot_s=int(S_PER_H),
-        slots=(BEFORE_DAYS + days + AFTER_DAYS) * int(H_PER_DAY),
-    )
+    grid = grid_around(start_utc, days)
     period = slice(BEFORE_DAYS * int(H_PER_DAY), (BEFORE_DAYS + days) * int(H_PER_DAY))
     return Scenario(
         name=f"{site.name}-{seed}",
@@ -93,6 +90,41 @@ def on_generated_series(site: Site, seed: int, start_utc: datetime, days: int) -
         series=generated_series(grid, seed, site.time_zone, HEAT_MEAN_KW_PER_GPU * site.gpus, period),
         jobs=year_jobs(site, days, seed, start_utc=start_utc),
     )
+
+
+def grid_around(start_utc: datetime, days: int) -> TimeGrid:
+    """Hours of a period, of what forecasts learn from before it, and of the drain after it."""
+    return TimeGrid(
+        start_utc=start_utc - timedelta(days=BEFORE_DAYS),
+        slot_s=int(S_PER_H),
+        slots=(BEFORE_DAYS + days + AFTER_DAYS) * int(H_PER_DAY),
+    )
+
+
+def site_series(site: Site, seed: int, start_utc: datetime, days: int, annual_kwh: float | None = None) -> WorldSeries:
+    """Series for a site around a period, the demand in the shape of its customer's sink.
+
+    Args:
+        site: its first customer whose demand is not a constant says the sink and the most it takes.
+        seed: the same seed makes the same series.
+        start_utc: first instant of the period, on a whole hour.
+        days: days in which jobs arrive.
+        annual_kwh: what the customer takes in a year made of the same seed; None: 0.34 kW per GPU on the mean of the period.
+    """
+    grid = grid_around(start_utc, days)
+    customer = measured_customer(site)
+    if customer is None or annual_kwh is None:
+        period = slice(BEFORE_DAYS * int(H_PER_DAY), (BEFORE_DAYS + days) * int(H_PER_DAY))
+        return generated_series(grid, seed, site.time_zone, HEAT_MEAN_KW_PER_GPU * site.gpus, period)
+    first = start_utc.replace(month=1, day=1, hour=0)
+    year = made(replace(grid, start_utc=first, slots=YEAR_H), seed, site.time_zone, customer.sink)
+    kw_of_one = annual_kwh / float(year.demand.sum())
+    return made(grid, seed, site.time_zone, customer.sink).series(kw_of_one, customer.max_heat_kw)
+
+
+def measured_customer(site: Site) -> Offtake | None:
+    """The customer to whom a series of heat demand belongs; None when every demand is a constant."""
+    return next((one for one in site.offtakes if one.demand_source is not DemandSource.CONSTANT), None)
 
 
 def year_jobs(

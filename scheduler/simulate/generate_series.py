@@ -8,43 +8,59 @@ cost more. With T the outdoor temperature in degrees C, u in [0, 1] the wind pow
     x(t)   = a x(t - 1) + s sqrt(1 - a^2) e(t),  e ~ N(0, 1),  a = exp(-1 h / memory),
     need   = load shape(local hour, weekday) + 0.02 max(0, 5 - T) - u   (load that wind does not cover, as a share),
     price  = 25 + 80 need + 900 max(0, need - 0.55)^2                   EUR/MWh,
-    carbon = clip(100 + 130 need, 25, 450)                              g/kWh,
-    demand ~ (hot water 0.18 + max(0, 17 - mean T of 24 h) / 17) x hour shape x (1 + 3 % noise), scaled to a mean.
+    carbon = clip(100 + 130 need, 25, 450)                              g/kWh.
 
-Memories are 60 h with s = 3.2 K for weather and 22 h with s = 1.4 for wind: fronts pass in days, wind lulls in a day.
+Heat demand has a shape of its own for each kind of sink (`generate_demand`), scaled here. Memories are 60 h with s = 3.2 K for
+weather and 22 h with s = 1.4 for wind: fronts pass in days, wind lulls in a day.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from scheduler.domain.site import SinkKind
 from scheduler.domain.time import FloatArray, IntArray, Series, TimeGrid
 from scheduler.domain.world import WorldSeries
+from scheduler.simulate.generate_demand import Hours, demand_shape
 from scheduler.units import H_PER_DAY, KWH_PER_MWH, S_PER_H
 
 SOURCE = "generated"
 WEATHER_MEMORY_H, WEATHER_SPREAD_K = 60.0, 3.2
 WIND_MEMORY_H, WIND_SPREAD = 22.0, 1.4
-HEATING_LIMIT_C, HOT_WATER_FRACTION = 17.0, 0.18
-DEMAND_NOISE_FRACTION = 0.03
 # Share of the peak load by local hour: a morning and an evening peak over a night valley.
 LOAD_OF_HOUR = (
     .58, .55, .53, .52, .53, .58, .70, .82, .88, .87, .85, .84,
     .83, .82, .82, .84, .90, .98, 1.0, .96, .88, .80, .72, .64,
 )  # fmt: skip
 WEEKEND_LOAD = 0.88
-# Heat by local hour over its mean: showers and warm-up in the morning, a smaller evening peak, night setback.
-HEAT_OF_HOUR = (
-    .86, .85, .85, .87, .94, 1.08, 1.18, 1.17, 1.10, 1.05, 1.02, 1.00,
-    .99, .98, .98, .99, 1.03, 1.07, 1.08, 1.06, 1.03, .99, .94, .89,
-)  # fmt: skip
 
 
-def generated_series(grid: TimeGrid, seed: int, time_zone: str, heat_mean_kw: float, mean_over: slice) -> WorldSeries:
-    """Series on an hourly grid; the demand's mean over the slots `mean_over` is `heat_mean_kw`.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Made:
+    """Numbers of a made-up world on an hourly grid: EUR/kWh, g/kWh, degC, and heat demand up to a factor."""
+
+    grid: TimeGrid
+    price_eur_per_kwh: FloatArray
+    carbon_g_per_kwh: FloatArray
+    outdoor_c: FloatArray
+    demand: FloatArray
+
+    def series(self, kw_of_one: float, most_kw: float = np.inf) -> WorldSeries:
+        """As series, with the demand times a factor and not above what the customer can take."""
+        return WorldSeries(
+            price_eur_per_kwh=on(self.grid, self.price_eur_per_kwh, "EUR/kWh"),
+            carbon_g_per_kwh=on(self.grid, self.carbon_g_per_kwh, "g/kWh"),
+            outdoor_c=on(self.grid, self.outdoor_c, "degC"),
+            heat_demand_kw=on(self.grid, np.minimum(self.demand * kw_of_one, most_kw), "kW"),
+        )
+
+
+def made(grid: TimeGrid, seed: int, time_zone: str, sink: SinkKind = SinkKind.DISTRICT_HEATING) -> Made:
+    """A world on an hourly grid, its heat demand in the shape of a sink.
 
     Raises:
         ValueError: when the grid is not hourly.
@@ -54,14 +70,24 @@ def generated_series(grid: TimeGrid, seed: int, time_zone: str, heat_mean_kw: fl
     hour, weekday, day = local_calendar(grid, time_zone)
     outdoor_c = weather_c(hour, day, np.random.default_rng([seed, 1]))
     need = uncovered_load(hour, weekday, outdoor_c, np.random.default_rng([seed, 2]))
-    demand = heat_shape(hour, outdoor_c, np.random.default_rng([seed, 3]))
-    price = 25.0 + 80.0 * need + 900.0 * np.maximum(0.0, need - 0.55) ** 2
-    return WorldSeries(
-        price_eur_per_kwh=on(grid, price / KWH_PER_MWH, "EUR/kWh"),
-        carbon_g_per_kwh=on(grid, np.clip(100.0 + 130.0 * need, 25.0, 450.0), "g/kWh"),
-        outdoor_c=on(grid, outdoor_c, "degC"),
-        heat_demand_kw=on(grid, demand * heat_mean_kw / float(demand[mean_over].mean()), "kW"),
+    hours = Hours(hour=hour, weekday=weekday, day=day, outdoor_c=outdoor_c)
+    return Made(
+        grid=grid,
+        price_eur_per_kwh=(25.0 + 80.0 * need + 900.0 * np.maximum(0.0, need - 0.55) ** 2) / KWH_PER_MWH,
+        carbon_g_per_kwh=np.clip(100.0 + 130.0 * need, 25.0, 450.0),
+        outdoor_c=outdoor_c,
+        demand=demand_shape(sink, hours, np.random.default_rng([seed, 3])),
     )
+
+
+def generated_series(grid: TimeGrid, seed: int, time_zone: str, heat_mean_kw: float, mean_over: slice) -> WorldSeries:
+    """Series on an hourly grid with the demand of a heat network, whose mean over the slots `mean_over` is `heat_mean_kw`.
+
+    Raises:
+        ValueError: when the grid is not hourly.
+    """
+    found = made(grid, seed, time_zone)
+    return found.series(heat_mean_kw / float(found.demand[mean_over].mean()))
 
 
 def on(grid: TimeGrid, values: FloatArray, unit: str) -> Series:
@@ -115,13 +141,3 @@ def uncovered_load(hour: IntArray, weekday: IntArray, outdoor_c: FloatArray, rng
     load = np.asarray(LOAD_OF_HOUR)[hour] * np.where(weekday >= 6, WEEKEND_LOAD, 1.0)
     wind = 1.0 / (1.0 + np.exp(-wander(len(hour), WIND_MEMORY_H, WIND_SPREAD, rng)))
     return np.asarray(load + 0.02 * np.maximum(0.0, 5.0 - outdoor_c) - wind)
-
-
-def heat_shape(hour: IntArray, outdoor_c: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Heat demand up to a factor: houses answer to the mean of the last 24 hours, people to the hour."""
-    window = int(H_PER_DAY)
-    padded = np.concatenate([np.full(window - 1, outdoor_c[0]), outdoor_c])
-    smooth_c = np.convolve(padded, np.full(window, 1.0 / window), mode="valid")
-    warmth = HOT_WATER_FRACTION + np.maximum(0.0, HEATING_LIMIT_C - smooth_c) / HEATING_LIMIT_C
-    noise = 1.0 + DEMAND_NOISE_FRACTION * np.clip(rng.normal(size=len(hour)), -3.0, 3.0)
-    return np.asarray(warmth * np.asarray(HEAT_OF_HOUR)[hour] * noise)

@@ -77,6 +77,16 @@ def test_jobs_from_nowhere_or_from_two_places(tmp_path: Path) -> None:
     assert "which jobs?" in refusal("backtest", "--series", series, "--jobs", jobs, "--generate-jobs", "1")
 
 
+def test_series_from_two_places_and_made_up_ones_off_the_hour(tmp_path: Path) -> None:
+    series = tmp_path / "series.csv"
+    series.write_text(series_csv(), encoding="utf-8")
+    made = ("--generate-series", "1", "--generate-jobs", "1")
+    assert "--generate-series contradict" in refusal("backtest", "--series", series, *made)
+    assert "which jobs?" in refusal("backtest", *made[:2])
+    assert "made-up series are hourly" in refusal("plan", *made, "--start", "2026-01-05T00:15Z")
+    assert "--generate-series" in refusal("plan", "--scenario", tmp_path, *made[:2])
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

@@ -26,6 +26,7 @@ from scheduler.entrypoints.options import (
     JsonFile,
     ScenarioDir,
     SeriesFile,
+    SeriesSeed,
     SiteDir,
     Start,
     TimeZone,
@@ -62,6 +63,8 @@ bound that no policy could have gone below.
 
     heat-dispatch backtest --series year.csv --generate-jobs 1 --gpus 256 --quick --json year.json
 
+    heat-dispatch backtest -f examples/swimming-pool --generate-series 1 --generate-jobs 1 --days 3 --html pool.html
+
     heat-dispatch backtest --scenario weeks/winter --quick --outages all:1d --outages price+heat:6h:frozen
 
 **Outages** are runs more of our strategy, one for each SPEC: the sources price, carbon, weather, heat (demand), plant, several
@@ -76,6 +79,7 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
     scenario: ScenarioDir = None,
     site: SiteDir = None,
     series: SeriesFile = None,
+    generate_series: SeriesSeed = None,
     jobs: JobsFile = None,
     generate_jobs: JobsSeed = None,
     start: Start = None,
@@ -105,8 +109,8 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Replay history in closed loop."""
     parts = Parts(
-        site=site, series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus,
-        heat_peak_kw=heat_peak_kw, time_zone=time_zone,
+        site=site, series=series, generate_series=generate_series, jobs=jobs, generate_jobs=generate_jobs, start=start,
+        days=days, gpus=gpus, heat_peak_kw=heat_peak_kw, time_zone=time_zone,
     )  # fmt: skip
     given = read_given(scenario, parts)
     options = Options(

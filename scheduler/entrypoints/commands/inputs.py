@@ -11,6 +11,8 @@ import numpy as np
 
 from scheduler.config.findings import Finding, warning
 from scheduler.config.jobs import read_jobs
+from scheduler.config.kinds import HeatOfftake
+from scheduler.config.load import Manifests
 from scheduler.config.reference import reference_parameters, reference_site
 from scheduler.config.scenario import known_zone, load_scenario, scenario_from
 from scheduler.config.series import read_series
@@ -22,8 +24,8 @@ from scheduler.domain.time import Series, TimeGrid, utc
 from scheduler.domain.world import JobTruth, Scenario, WorldSeries
 from scheduler.entrypoints.commands.validate import checked
 from scheduler.entrypoints.console import report_findings
-from scheduler.simulate.generate import year_jobs
-from scheduler.units import H_PER_DAY, S_PER_DAY, S_PER_H
+from scheduler.simulate.generate import measured_customer, site_series, year_jobs
+from scheduler.units import H_PER_DAY, KWH_PER_MWH, S_PER_DAY, S_PER_H
 
 # Peak of heat demand on the reference site per GPU when nobody says it: the two published weeks have 0.40 and 0.45.
 HEAT_PEAK_KW_PER_GPU = 0.4
@@ -31,6 +33,9 @@ GPUS_PER_NODE = 8
 # Jobs go on after the period: so long must the series reach beyond it, else their last week is repeated.
 DRAIN = timedelta(days=14)
 WEEK_S = 7 * S_PER_DAY
+# A winter week for those who name none, from a Monday at midnight in Copenhagen.
+MADE_UP_START_UTC, MADE_UP_DAYS = utc("2026-01-11T23:00:00+00:00"), 7
+NOTHING = "--scenario DIR, or --series FILE (or --generate-series SEED) with --jobs FILE (or --generate-jobs SEED)"
 EXPECTED_TIME = "ISO 8601 with an offset, such as 2026-01-05T00:00Z"
 
 
@@ -40,6 +45,7 @@ class Parts:
 
     site: Path | None = None
     series: Path | None = None
+    generate_series: int | None = None
     jobs: Path | None = None
     generate_jobs: int | None = None
     start: str | None = None
@@ -51,7 +57,9 @@ class Parts:
     @property
     def given(self) -> list[str]:
         """Options that were given."""
-        named = ("site", "series", "jobs", "generate_jobs", "start", "days", "gpus", "heat_peak_kw", "time_zone")
+        named = (
+            "site", "series", "generate_series", "jobs", "generate_jobs", "start", "days", "gpus", "heat_peak_kw", "time_zone",
+        )  # fmt: skip
         return ["--" + name.replace("_", "-") for name in named if getattr(self, name) is not None]
 
 
@@ -80,23 +88,22 @@ def read_given(folder: Path | None, parts: Parts) -> Given:
         scenario, findings = load_scenario(folder)
         report_findings(findings)
         return Given(scenario=scenario, reference=reference_parameters())
-    if parts.series is None:
-        raise Misconfigured("nothing to replay", where="options", expected="--scenario DIR, or --series FILE with --jobs FILE")
-    place = place_of(parts, parts.series)
+    place = place_of(parts)
     reference = reference_parameters() if parts.site is None else {}
-    return Given(scenario=from_parts(parts.series, place, parts), reference=reference, settings=place.settings)
+    return Given(scenario=scenario_of(place, parts), reference=reference, settings=place.settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A site, the peak of heat demand that a share of it refers to, and how it is to be run."""
+    """A site, the peak of heat demand that a share of it refers to, what its customer takes in a year, how it is to be run."""
 
     site: Site
     heat_peak_kw: float
     settings: Settings
+    annual_kwh: float | None = None
 
 
-def place_of(parts: Parts, path: Path) -> Place:
+def place_of(parts: Parts) -> Place:
     """The site of a directory of manifests, or the reference site for a number of GPUs.
 
     The manifests are held to everything that `validate` checks, a meter's calibration against the first day of the period and
@@ -116,26 +123,68 @@ def place_of(parts: Parts, path: Path) -> Place:
     for option, value in (("--gpus", parts.gpus), ("--time-zone", parts.time_zone)):
         if value is not None:
             raise Misconfigured(f"--site and {option} contradict", where="options", expected="the manifests say it")
-    manifests, findings = checked(parts.site, period_start(parts, path))
+    manifests, findings = checked(parts.site, period_start(parts))
     report_findings(findings)
     site = site_from(manifests)
     peak_kw = HEAT_PEAK_KW_PER_GPU * site.gpus if parts.heat_peak_kw is None else parts.heat_peak_kw
-    return Place(site=site, heat_peak_kw=peak_kw, settings=settings_from(manifests))
+    return Place(site=site, heat_peak_kw=peak_kw, settings=settings_from(manifests), annual_kwh=annual_kwh_of(manifests, site))
 
 
-def period_start(parts: Parts, path: Path, series: WorldSeries | None = None) -> datetime:
-    """First instant of the period: as given, or the first whole hour of the series, read now unless it has been."""
+def annual_kwh_of(manifests: Manifests, site: Site) -> float | None:
+    """What the customer with a series of demand takes in a year; None without one."""
+    customer = measured_customer(site)
+    named = {offtake.name: offtake.spec.requirement.annual_mwh * KWH_PER_MWH for offtake in manifests.of(HeatOfftake)}
+    return None if customer is None else named[customer.offtake_id]
+
+
+def period_start(parts: Parts, series: WorldSeries | None = None) -> datetime:
+    """First instant of the period: as given, or the first whole hour of the series, read now unless it has been.
+
+    Raises:
+        Misconfigured: when the instant is none, or a made-up period does not begin on a whole hour.
+    """
     if parts.start is not None:
-        return instant(parts.start, "--start")
+        start_utc = instant(parts.start, "--start")
+        if parts.generate_series is not None and int(start_utc.timestamp()) % int(S_PER_H):
+            raise Misconfigured("made-up series are hourly", where="--start", expected="a whole hour, as 2026-01-05T00:00Z")
+        return start_utc
+    if parts.series is None:
+        return MADE_UP_START_UTC
     # The scale of the demand does not matter for the time.
-    read = read_series(path, heat_peak_kw=1.0)[0] if series is None else series
+    read = read_series(parts.series, heat_peak_kw=1.0)[0] if series is None else series
     return first_hour(read.price_eur_per_kwh.grid)
+
+
+def scenario_of(place: Place, parts: Parts) -> Scenario:
+    """A scenario on a site, from files or made up.
+
+    Raises:
+        Misconfigured: when there are no series or two, or anything in the files cannot be.
+    """
+    if parts.series is not None and parts.generate_series is not None:
+        raise Misconfigured("--series and --generate-series contradict", where="options", expected="one of them")
+    if parts.generate_series is not None:
+        return made_up(place, parts, parts.generate_series)
+    if parts.series is None:
+        raise Misconfigured("nothing to replay", where="options", expected=NOTHING)
+    return from_parts(parts.series, place, parts)
+
+
+def made_up(place: Place, parts: Parts, seed: int) -> Scenario:
+    """A scenario on a site with series from a seed: they reach from weeks before the period to weeks after it."""
+    site, start_utc = place.site, period_start(parts)
+    days = MADE_UP_DAYS if parts.days is None else parts.days
+    jobs, findings = jobs_of(parts, site, start_utc, days)
+    series = site_series(site, seed, start_utc, days, place.annual_kwh)
+    scenario, more = scenario_from(site, series, jobs, start_utc=start_utc, days=days, name=f"{site.name}-{seed}")
+    report_findings([*findings, *more])
+    return scenario
 
 
 def from_parts(path: Path, place: Place, parts: Parts) -> Scenario:
     """A scenario on a site from a series file and a jobs file, or generated jobs."""
     series, findings = read_series(path, heat_peak_kw=place.heat_peak_kw)
-    start_utc = period_start(parts, path, series)
+    start_utc = period_start(parts, series)
     days = whole_days(series.price_eur_per_kwh.grid, start_utc) if parts.days is None else parts.days
     jobs, more = jobs_of(parts, place.site, start_utc, days)
     scenario, last = scenario_from(place.site, series, jobs, start_utc=start_utc, days=days, name=path.stem)

@@ -34,6 +34,7 @@ from scheduler.entrypoints.options import (
     JsonFile,
     ScenarioDir,
     SeriesFile,
+    SeriesSeed,
     SiteDir,
     Start,
     TimeZone,
@@ -66,6 +67,7 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
     scenario: ScenarioDir = None,
     site: SiteDir = None,
     series: SeriesFile = None,
+    generate_series: SeriesSeed = None,
     jobs: JobsFile = None,
     generate_jobs: JobsSeed = None,
     start: Start = None,
@@ -86,8 +88,8 @@ def plan(  # noqa: PLR0913 - one parameter per option of the command
 ) -> None:
     """Make one plan."""
     parts = Parts(
-        site=site, series=series, jobs=jobs, generate_jobs=generate_jobs, start=start, days=days, gpus=gpus,
-        heat_peak_kw=heat_peak_kw, time_zone=time_zone,
+        site=site, series=series, generate_series=generate_series, jobs=jobs, generate_jobs=generate_jobs, start=start,
+        days=days, gpus=gpus, heat_peak_kw=heat_peak_kw, time_zone=time_zone,
     )  # fmt: skip
     console = talk(json_file)
     if snapshot is not None:
