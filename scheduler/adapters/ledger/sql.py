@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, insert, s
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFreeError
 from sqlalchemy.pool import NullPool
 
 from scheduler.adapters.ledger.migrate import upgrade
@@ -30,8 +31,9 @@ from scheduler.domain.ledger import CycleEntry, LedgerEntry
 
 T = TypeVar("T")
 BUSY_TIMEOUT_S = 30
-# PostgreSQL's word for a server that takes no writes: a standby, or a primary that has become one.
-READ_ONLY = "25006"
+# PostgreSQL's words for a server that takes no writes (a standby, or a primary that has become one), and for a transaction in
+# which we said nothing for too long.
+PASSING = frozenset({"25006", "25P03"})
 # Waits between tries to turn the write-ahead log on.
 JOURNAL_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 # Option of a connection that writes nothing: it waits for no writer.
@@ -57,7 +59,7 @@ def ledger_url(text: str) -> URL:
 
 
 def engine_for(url: URL) -> Engine:
-    """An engine whose SQLite files survive a power cut: write-ahead log, full sync."""
+    """An engine whose SQLite files survive a power cut (write-ahead log, full sync), and that waits for no server for ever."""
     if url.get_backend_name() == "sqlite":
         name = url.database or ""
         if not Path(name).parent.is_dir():
@@ -68,12 +70,21 @@ def engine_for(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
+    return server_engine(url)
+
+
+def server_engine(url: URL, *, migrating: bool = False) -> Engine:
+    """An engine for PostgreSQL; migrating: it waits longer, for others that bring the schema up to date."""
     try:
-        return create_engine(url, pool_pre_ping=True)
+        from scheduler.adapters.ledger import postgres
+
+        engine = create_engine(url, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError):
         raise Misconfigured(
             "the PostgreSQL driver is missing", where="ledger", expected="pip install heat-dispatch[postgres]"
         ) from None
+    postgres.be_patient(engine, postgres.MIGRATING if migrating else postgres.WORKING)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -120,7 +131,7 @@ class Database:
         self._reads = self._engine.execution_options(**{READS: True})
         self._postgres = url.get_backend_name() == "postgresql"
         try:
-            upgrade(self._engine)
+            _upgraded(url, self._engine)
         except DBAPIError as error:
             where = f"{what} {url.render_as_string(hide_password=True)}"
             raise Misconfigured(
@@ -137,6 +148,8 @@ class Database:
         try:
             with self._engine.begin() as connection:
                 yield connection
+        except NoneFreeError as error:
+            raise Retryable(f"{self._what}: every connection is taken") from error
         except DBAPIError as error:
             if not _passes(error):
                 raise
@@ -148,6 +161,8 @@ class Database:
         try:
             with self._reads.begin() as connection:
                 yield connection
+        except NoneFreeError as error:
+            raise Retryable(f"{self._what}: every connection is taken") from error
         except DBAPIError as error:
             if not _passes(error):
                 raise
@@ -158,9 +173,21 @@ class Database:
         return work() if self._inline else await asyncio.to_thread(work)
 
 
+def _upgraded(url: URL, engine: Engine) -> None:
+    """Bring the schema up to date; on a server with connections of its own, which may wait longer."""
+    if url.get_backend_name() == "sqlite":
+        upgrade(engine)
+        return
+    migrating = server_engine(url, migrating=True)
+    try:
+        upgrade(migrating)
+    finally:
+        migrating.dispose()
+
+
 def _passes(error: DBAPIError) -> bool:
     """Whether a database that answers so may take it later: it is busy, away, or only to be read since a failover."""
-    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") == READ_ONLY
+    return isinstance(error, OperationalError | InterfaceError) or getattr(error.orig, "sqlstate", "") in PASSING
 
 
 class SqlLedger(Database):
