@@ -61,7 +61,7 @@ class Pace:
 
 SHORT = Pace(alive_s=1.5, watchdog_s=1.5, beat_s=0.4, life_s=0.3, cycle_s=0.15, poll_s=0.05, before_s=0.6)
 # The watchdog as docs/plant-integration.md asks for it.
-REAL = Pace(alive_s=40.0, watchdog_s=45.0, beat_s=10.0, life_s=5.0, cycle_s=1.0, poll_s=1.0, before_s=10.0)
+REAL = Pace(alive_s=40.0, watchdog_s=45.0, beat_s=10.0, life_s=5.0, cycle_s=10.0, poll_s=2.0, before_s=10.0)
 
 
 # The two processes.
