@@ -21,12 +21,14 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 # All is well: what a running system says, minute by minute (a number; a start and what is added each minute).
 WELL = {
     'heatdispatch_last_cycle_timestamp_seconds{policy="day"}': "0+60x600",
+    'heatdispatch_cycle_interval_seconds{policy="day"}': "900x600",
     'heatdispatch_degraded_step{policy="day"}': "0x600",
     'heatdispatch_heat_offer_watts{plug="loop",quantile="firm"}': "100000x600",
     'heatdispatch_heat_offer_watts{plug="loop",quantile="p50"}': "120000x600",
     'heatdispatch_hold_used_ratio_max{policy="day"}': "0.3x600",
     'heatdispatch_source_fallback_depth{quantity="price"}': "0x600",
     'heatdispatch_source_rejected_values_total{source="feed",reason="implausible"}': "3x600",
+    'heatdispatch_source_usable{source="history"}': "1x600",
     'heatdispatch_leader{pod="a"}': "1x600",
     'heatdispatch_leader{pod="b"}': "0x600",
     'heatdispatch_other_installation{pod="a"}': "0x600",
@@ -67,6 +69,7 @@ ILL: dict[str, tuple[dict[str, str], int]] = {
         {'heatdispatch_source_rejected_values_total{source="feed",reason="implausible"}': "0+1x600"},
         60,
     ),
+    "HeatDispatchPastNotKept": ({'heatdispatch_source_usable{source="history"}': "0x600"}, 20),
     "HeatDispatchNoLeader": ({'heatdispatch_leader{pod="a"}': "0x600"}, 10),
     "HeatDispatchTwoLeaders": ({'heatdispatch_leader{pod="b"}': "1x600"}, 5),
     "HeatDispatchOtherInstallation": ({'heatdispatch_other_installation{pod="a"}': "1x600"}, 15),
@@ -138,6 +141,21 @@ def test_nothing_fires_while_all_is_well(promtool: str, tmp_path: Path) -> None:
     wanted = [{"labels": 'heatdispatch:plan_saving_euros{policy="day"}', "value": 20}]
     test = {"interval": "1m", "input_series": series({}), "promql_expr_test": [*looked, {**saving, "exp_samples": wanted}]}
     file = tmp_path / "well.yaml"
+    file.write_text(
+        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}), encoding="utf-8"
+    )
+    done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_policy_that_plans_every_hour_is_not_late_after_three_quarters_of_one(promtool: str, tmp_path: Path) -> None:
+    hourly = {
+        'heatdispatch_cycle_interval_seconds{policy="day"}': "3600x600",
+        'heatdispatch_last_cycle_timestamp_seconds{policy="day"}': " ".join(f"{3600 * hour}x59" for hour in range(10)),
+    }
+    looked = [{"expr": "ALERTS", "eval_time": f"{minutes}m", "exp_samples": []} for minutes in (55, 59, 119)]
+    test = {"interval": "1m", "input_series": series(hourly), "promql_expr_test": looked}
+    file = tmp_path / "hourly.yaml"
     file.write_text(
         yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}), encoding="utf-8"
     )

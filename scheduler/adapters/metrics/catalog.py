@@ -165,7 +165,7 @@ SOURCES = (
         "way",
         "state",
     ),
-    gauge("source_usable", "1 while a source is young enough to plan with, 0 when its fallback or nothing is used.", "source"),
+    gauge("source_usable", "1 while the past is kept (source history), 0 while its database is away.", "source"),
 )
 
 CLUSTER = (

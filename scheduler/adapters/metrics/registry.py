@@ -48,6 +48,10 @@ class Metrics:
         for labels, value in values.items():
             (one.labels(*labels) if labels else one).set(value)
 
+    def begin(self, name: str, **labels: str) -> None:
+        """Have a counter or a distribution start at zero: of one that is first seen above it the first rise is never known."""
+        self._labelled(name, labels)
+
     def forget(self, name: str, **labels: str) -> None:
         """Drop all values of a metric that have these labels."""
         self._of[name].remove_by_labels(labels)

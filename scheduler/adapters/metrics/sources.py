@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from scheduler.adapters.metrics.registry import Metrics
+from scheduler.core.signals.refusals import Reject
 from scheduler.domain.observed import SourceReading
 
 # What the depth of a quantity is of which nobody has said anything usable.
@@ -33,6 +34,8 @@ class SourceMetrics:
 
     def polled(self, source: str, outcome: Outcome) -> None:
         """One poll is over."""
+        for reason in Reject:
+            self._metrics.begin("source_rejected_values_total", source=source, reason=reason.value)
         self._metrics.add("source_polls_total", source=source, outcome=outcome.value)
 
     def rejected(self, source: str, reason: str, count: int) -> None:

@@ -116,6 +116,7 @@ class PlantLink:
         for keeper in self._keepers:
             metrics.set("link_interface_up", float(not keeper.trouble()), interface=keeper.name)
             self._count("link_interface_failures_total", keeper.failures, interface=keeper.name)
+            metrics.begin("link_refusals_total", protocol=keeper.name)
         self._count("link_beats_total", counts.beats)
         for protocol, number in counts.refusals.items():
             self._count("link_refusals_total", number, protocol=protocol)

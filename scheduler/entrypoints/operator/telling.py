@@ -7,8 +7,10 @@ from datetime import datetime
 from math import isfinite
 
 from scheduler.adapters.kubernetes.admission_check import our_checks
+from scheduler.adapters.kubernetes.guard import Drop
 from scheduler.adapters.kubernetes.jobs import JobView
 from scheduler.adapters.kubernetes.objects import NOTHING, Obj, name_of
+from scheduler.adapters.kubernetes.operator.counts import ENDS
 from scheduler.adapters.kubernetes.operator.reconcile import Desk
 from scheduler.adapters.kubernetes.operator.stores import Stores
 from scheduler.adapters.kubernetes.operator.view import elsewhere
@@ -35,6 +37,7 @@ from scheduler.entrypoints.operator.numbers import InForce, Numbers
 from scheduler.loop.runner import EPOCH, Watch
 
 STEPS = (PlanStatus.FRESH, PlanStatus.LAST_GOOD, PlanStatus.RULE_BASED, PlanStatus.LET_GO)
+COUNTED_OF_POLICY = tuple(one.name for one in CATALOG if one.kind is Kind.HISTOGRAM and one.labels == ("policy",))
 OF_POLICY = tuple(one.name for one in CATALOG if one.kind is Kind.GAUGE and "policy" in one.labels)
 DEGRADED = "Degraded"
 PLAN_CURRENT = "PlanCurrent"
@@ -202,6 +205,7 @@ class Telling:
         self.numbers.show(now_utc)
         for desk in desks:
             policy = desk.governance.policy
+            self._begin(policy)
             self._metrics.set("cycle_interval_seconds", desk.governance.settings.cycle_s, policy=policy)
             if desk.letting_go:
                 self._metrics.set("degraded_step", float(STEPS.index(PlanStatus.LET_GO)), policy=policy)
@@ -220,6 +224,17 @@ class Telling:
                 self._metrics.set("mode", float(desk.mode is mode), policy=policy, mode=mode.value)
         for store in self._stores.all():
             self._metrics.set("store_objects", float(store.count()), kind=store.kind.plural)
+
+    def _begin(self, policy: str) -> None:
+        """Have what is counted of a policy start at zero."""
+        for name in COUNTED_OF_POLICY:
+            self._metrics.begin(name, policy=policy)
+        for step in STEPS:
+            self._metrics.begin("cycles_total", policy=policy, status=step.value)
+        for reason in ENDS:
+            self._metrics.begin("holds_ended_total", policy=policy, reason=reason)
+        for drop in Drop:
+            self._metrics.begin("actions_refused_total", policy=policy, reason=drop.value)
 
     def silent(self) -> None:
         """Say nothing of any policy any more: another replica does, or nobody."""

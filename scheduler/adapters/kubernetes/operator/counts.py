@@ -22,7 +22,7 @@ JobKey = tuple[str, str, str]
 NEW_S = 60.0
 # So many that nobody has decided are remembered; the others are not measured.
 MOST = 10_000
-PLANNED, HOLD_OVER, ENDED_ALL, OWNER, DELETED = "planned", "HoldOver", "LetGo", "owner", "deleted"
+ENDS = PLANNED, HOLD_OVER, ENDED_ALL, OWNER, DELETED = "planned", "HoldOver", "LetGo", "owner", "deleted"
 
 
 class JobCounts:
