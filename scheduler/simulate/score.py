@@ -34,7 +34,7 @@ class Score:
     energy: dict[str, float]
     jobs: dict[str, float]
     firm: dict[str, float]
-    binding_share: dict[str, float]
+    binding_share: dict[str, float | None]
     drained_s: float
 
     @property
@@ -180,8 +180,8 @@ def job_numbers(jobs: list[VirtualJob]) -> dict[str, float]:
     }
 
 
-def binding_share(world: World) -> dict[str, float]:
-    """Share of slots in which demand, heat pump, tank (full or empty) and GPUs are at their limit."""
+def binding_share(world: World) -> dict[str, float | None]:
+    """Share of slots in which demand, pump or plug, tank (full or empty) and GPUs are at their limit; None without a tank."""
     record, near = world.record, 1e-3
     slots = max(1, record.slots)
     demand = np.zeros(record.slots, dtype=bool)
@@ -198,7 +198,7 @@ def binding_share(world: World) -> dict[str, float]:
     return {
         "demand": float(demand.sum()) / slots,
         "heat_pump": float(pump.sum()) / slots,
-        "tank": float(tank.sum()) / slots,
+        "tank": None if all(plug.tank is None for plug in world.site.plugs) else float(tank.sum()) / slots,
         "gpus": float(gpus.sum()) / slots,
     }
 

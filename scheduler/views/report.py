@@ -125,11 +125,10 @@ def levers(report: Mapping[str, Any]) -> list[Html]:
         )
     binding = report.get("binding_share")
     if binding:
-        shares = [None if binding.get(key) is None else 100 * binding[key] for key in BINDING_NAMES]
+        there = [key for key in BINDING_NAMES if binding.get(key) is not None]
+        names, shares = [BINDING_NAMES[key] for key in there], [100 * binding[key] for key in there]
         parts.append(heading("What binds", "Share of the slots in which each limit was reached."))
-        parts.append(
-            figure("binding", plots.bars("Slots at the limit, %", list(BINDING_NAMES.values()), shares, "%", "#5b8c5a"))
-        )
+        parts.append(figure("binding", plots.bars("Slots at the limit, %", names, shares, "%", "#5b8c5a")))
     return parts
 
 

@@ -64,7 +64,7 @@ TERM_COLOURS = {
 }
 
 LEVER_NAMES = {"plant": "Plant dispatch", "shifting": "Shifting", "pausing": "Pausing", "capping": "Capping"}
-BINDING_NAMES = {"demand": "Heat demand", "heat_pump": "Heat pump", "tank": "Tank", "gpus": "GPUs"}
+BINDING_NAMES = {"demand": "Heat demand", "heat_pump": "Heat pump or plug", "tank": "Tank", "gpus": "GPUs"}
 KNOWLEDGE_NAMES = {
     "true_prices": "True prices beyond tomorrow",
     "true_heat_and_weather": "True heat demand and weather",

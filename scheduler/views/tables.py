@@ -193,9 +193,15 @@ def lever_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"Levers, EUR more without each: {parts}.")
     binding = report.get("binding_share") or {}
     if binding:
-        parts = ", ".join(f"{BINDING_NAMES[name].lower()} {percent(binding.get(name))}" for name in BINDING_NAMES)
+        there = [name for name in BINDING_NAMES if binding.get(name) is not None]
+        parts = ", ".join(f"{said(BINDING_NAMES[name])} {percent(binding[name])}" for name in there)
         lines.append(f"At the limit, share of the slots: {parts}.")
     return lines
+
+
+def said(name: str) -> str:
+    """A label inside a sentence: abbreviations stay as they are."""
+    return name if name[:2].isupper() else name[0].lower() + name[1:]
 
 
 def knowledge_lines(report: Mapping[str, Any]) -> list[str]:

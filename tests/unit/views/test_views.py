@@ -143,6 +143,16 @@ def test_csv_has_a_line_per_strategy_and_term() -> None:
     assert len(lines) == 2 + sum(len(one["cost_eur"]) for one in report["strategies"].values())
 
 
+def test_a_tank_that_is_not_there_is_no_limit() -> None:
+    report = sample_report()
+    assert "tank 10.0 %, GPUs 33.0 %" in "\n".join(summary_lines(report))
+    report["binding_share"]["tank"] = None
+    assert "heat pump or plug 2.0 %, GPUs 33.0 %" in "\n".join(summary_lines(report))
+    limits = next(text for text in re.findall(r'\{"data".*', backtest_page(report)) if "Slots at the limit" in text)
+    assert '"GPUs"' in limits
+    assert '"Tank"' not in limits
+
+
 def test_levers_that_were_not_measured_are_not_drawn() -> None:
     report = sample_report()
     report["ablation"] = dict.fromkeys(report["ablation"])
