@@ -16,7 +16,7 @@ from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.domain.errors import Retryable
 
 # The server's own time-outs are long here: what ends the wait is ours.
-IMPATIENT = Patience(connect_s=2, lock_s=1, statement_s=300, answer_s=5.0)
+IMPATIENT = Patience(connect_s=8, lock_s=1, statement_s=300, answer_s=5.0)
 
 
 @pytest.fixture

@@ -81,6 +81,11 @@ class LinkStore(Database):
             self._watch.close()
         super().close()
 
+    @property
+    def shared(self) -> bool:
+        """Whether links on other hosts may speak by it too: a server's database may be theirs as well, a file is not."""
+        return self._postgres
+
     def pulse(self) -> int | None:
         """A number that is another one once somebody has written; None where the database has none. No transaction."""
         if self._watch is None:

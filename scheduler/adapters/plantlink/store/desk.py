@@ -1,7 +1,7 @@
 """The desk of a plant link: what the operator wrote into the database as boards, and what plants say back into it.
 
 It speaks only while the operator that leads is the one beside it (same host name), and says "start the boiler" once that one
-was silent for too long.
+was silent for too long. On a database that other hosts share it falls silent once it could not read it for longer than that.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from scheduler.domain.plantlink import Board, Letter, PlantHeartbeat, Receipt, R
 T = TypeVar("T")
 LOOK_S = 0.25
 NOTE_S = 10.0
+# Whoever ends does not wait longer for a database that is away.
+PARTING_S = 5.0
 # Letters that wait for the disk; who comes later is told to come again.
 MOST_WAITING = 2000
 BATCH = 500
@@ -74,7 +76,7 @@ class StoredDesk:
         self.times = times or LinkTimes()
         self.counts = Counts()
         self._store, self._site_id, self._host, self._clock = store, site_id, host, clock
-        self._lines = Lines(site_id, host, clock, self.times)
+        self._lines = Lines(site_id, host, clock, self.times, shared=store.shared)
         self._marks: Marks | None = None
         self._pulse: int | None = None
         self._beats, self._shown, self._beat_due_s = 0, 0, 0.0
@@ -136,6 +138,8 @@ class StoredDesk:
             return "the database was not read yet"
         if life is None:
             return f"no operator of site {self._site_id!r} has led yet"
+        if self._lines.blind:
+            return "the database cannot be read: another link may speak"
         return "" if self._lines.speaks else f"the operator on {life.host} leads, not the one beside us on {self._host}"
 
     def silent_s(self) -> float | None:
@@ -153,7 +157,9 @@ class StoredDesk:
         finally:
             while not self._letters.empty():
                 _answer(self._letters.get_nowait()[1], AWAY)
-            await self._note()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PARTING_S):
+                    await self._note()
             self._reader.shutdown(wait=False)
             self._writer.shutdown(wait=False)
 
@@ -167,6 +173,7 @@ class StoredDesk:
     async def _looking(self) -> None:
         """Read what is new; where the database is away, what is known grows older by itself."""
         while True:
+            began_s = self._clock.monotonic_s()
             try:
                 news = await self._on(self._reader, self._read)
             except HeatDispatchError as error:
@@ -175,7 +182,7 @@ class StoredDesk:
                 self._reading.worked()
                 if news is not None:
                     first, self._marks = self._marks is None, news.marks
-                    if self._lines.take(news) and not first:
+                    if self._lines.take(news, began_s) and not first:
                         self._marks = None
                     await self._retell()
             await asyncio.sleep(LOOK_S)
@@ -208,13 +215,13 @@ class StoredDesk:
 
     async def _reserve(self) -> None:
         """Reserve counters long before they are needed; who has none yet is shown from then on."""
-        names = self._lines.short()
+        names, era = self._lines.short(), self._lines.era
         try:
             first = await self._on(self._writer, lambda: self._store.reserve_beats(names))
         except HeatDispatchError as error:
             self._writing.failed(error)
             return
-        self._lines.reserved(first)
+        self._lines.reserved(first, era)
         await self._retell()
 
     async def _beat(self) -> None:

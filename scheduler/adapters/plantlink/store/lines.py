@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ from scheduler.domain.plantlink import Board, Heartbeat, Letter, ManualOverride,
 ENDING = "the plant link is ending"
 # A customer whom nobody names any more is shown so long after his last message, since that may still hold.
 SHOWN = timedelta(days=1)
+# So many heartbeats say "start the boiler" before a link that reads nothing any more falls silent.
+LAST_BEATS = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -41,23 +44,35 @@ class Line:
 class Lines:
     """All customers; ages of signs of life are counted on the monotonic clock: a wall clock that is set revives nobody."""
 
-    def __init__(self, site_id: str, host: str, clock: Clocks, times: LinkTimes) -> None:
-        """Know nobody yet."""
+    def __init__(self, site_id: str, host: str, clock: Clocks, times: LinkTimes, *, shared: bool = False) -> None:
+        """Know nobody yet; shared: links on other hosts read the same database, and may have taken over."""
         self._site_id, self._host, self._clock, self._times = site_id, host, clock, times
+        self._blind_after_s = times.alive_s + LAST_BEATS * times.beat_s if shared else math.inf
         self.of: dict[str, Line] = {}
         self.boards: dict[str, Board] = {}
         self.version = 1
         self.life: OperatorLife | None = None
         self.ending = False
-        self._life_s = 0.0
+        # Counters that were reserved before we were silent are of no use after it.
+        self.era = 0
+        self._life_s = self._read_s = 0.0
         self._heard: Mapping[str, Heard] = {}
         self._read_to = 0
         self._own: set[int] = set()
 
     @property
     def speaks(self) -> bool:
-        """Whether the operator beside us was the last that led."""
-        return self.life is not None and self.life.host == self._host
+        """Whether the operator beside us was the last that led, as far as we can still know.
+
+        Who cannot read for longer than an operator may be silent must think that another link speaks by now. It has told its
+        plants to start their boilers; after that silence says the same, and says it of us alone.
+        """
+        return self.life is not None and self.life.host == self._host and not self.blind
+
+    @property
+    def blind(self) -> bool:
+        """Whether a database that others share could not be read for too long."""
+        return self._clock.monotonic_s() - self._read_s > self._blind_after_s
 
     def silent_s(self) -> float | None:
         """For how long the operator in charge was not heard; None: it never was."""
@@ -70,12 +85,23 @@ class Lines:
 
     # What was read.
 
-    def take(self, news: News) -> bool:
-        """Take up what was read; True when somebody is new, of whom there may be older letters."""
-        known = set(self.of)
+    def take(self, news: News, read_s: float) -> bool:
+        """Take up what was read; True when somebody is new, of whom there may be older letters.
+
+        Args:
+            news: what is in the database.
+            read_s: when reading began, on the monotonic clock.
+        """
+        known, spoke = set(self.of), self.speaks
+        self._read_s = read_s
         self._heard = self._heard if news.heard is None else news.heard
         if news.life is not None and news.life != self.life:
             self._live(news.life)
+        if not spoke:
+            # Where another link spoke before us, it has counted: its block of counters is behind ours.
+            self.era += 1
+            for line in self.of.values():
+                line.left = 0
         old_utc = self._clock.now_utc() - SHOWN
         for name, message in news.messages.items():
             if name not in self.of and message.kept_utc < old_utc:
@@ -93,16 +119,13 @@ class Lines:
         return not known.issuperset(self.of)
 
     def _live(self, life: OperatorLife) -> None:
-        """A new sign of life. Where another link spoke before us, it has counted: its block of counters is behind ours."""
+        """A new sign of life."""
         age_s = max(0.0, (self._clock.now_utc() - life.at_utc).total_seconds())
-        spoke, self.life, self._life_s = self.speaks, life, self._clock.monotonic_s() - age_s
+        self.life, self._life_s = life, self._clock.monotonic_s() - age_s
         for linked in life.offtakes:
             line = self._line(linked.offtake_id, linked.plug_id)
             if line.linked != linked:
                 line.linked, line.board = linked, None
-        if not spoke:
-            for line in self.of.values():
-                line.left = 0
         named = {one.offtake_id for one in life.offtakes}
         old_utc = self._clock.now_utc() - SHOWN
         for name, line in tuple(self.of.items()):
@@ -186,8 +209,10 @@ class Lines:
         """Who will soon have no counter left."""
         return [name for name, line in self.of.items() if line.left < BLOCK // 2]
 
-    def reserved(self, first: Mapping[str, int]) -> None:
-        """Counters were reserved: `BLOCK` of them after each of these."""
+    def reserved(self, first: Mapping[str, int], era: int) -> None:
+        """Counters were reserved: `BLOCK` of them after each of these; none where we were silent since they were asked for."""
+        if era != self.era:
+            return
         for name, before in first.items():
             line = self.of.get(name)
             if line is None:
@@ -204,12 +229,13 @@ class Lines:
         planned = life is not None and any(one.offtake_id == name for one in life.offtakes)
         state = LinkState(
             offtake_id=name,
-            operator_utc=None if silent_s is None or self.ending or not planned else now_utc - timedelta(seconds=silent_s),
+            operator_utc=None if silent_s is None or not planned else now_utc - timedelta(seconds=silent_s),
             schedule=None if line.message is None else line.message.payload,
             seen=line.seen,
             critical=ENDING if self.ending else "" if life is None else life.critical,
             warning=line.linked.warning or ("" if life is None else life.warning),
             bypass=line.linked.bypass,
+            ending=self.ending,
         )
         return heartbeat_of(state, line.counter, now_utc, self._times)
 
@@ -228,4 +254,4 @@ class Lines:
 
 def signals(beat: Heartbeat) -> tuple[object, ...]:
     """What of a heartbeat somebody acts on."""
-    return (beat.last_sequence, beat.mode, beat.bypass, beat.boiler_on, beat.boiler_kw, beat.alarm, beat.alarm_text)
+    return (beat.last_sequence, beat.mode, beat.bypass, beat.boiler_on, beat.boiler_kw, beat.alarm, beat.alarm_text, beat.state)
