@@ -17,7 +17,7 @@ export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers unit week bench bench-operator bench-agent bench-signals docs requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers image unit week bench bench-operator bench-agent bench-signals docs requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,7 +53,8 @@ lint: $(DEV) ## ruff, mypy, the import rules of the house, stale generated files
 controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go 1.26; 11 to 15 minutes, once)
 	@$(BIN)/heat-dispatch dev cluster build $(CONTROLPLANE)
 
-which-helm: $(RUNTIME) ## print the path of the helm that `make controlplane` has built
+which-helm: $(RUNTIME) ## print the path of a helm, which is built beside the control plane
+	@$(BIN)/heat-dispatch dev cluster build --with helm >&2
 	@$(BIN)/python -c "from scheduler.adapters.devcluster.build import find; print(find().program('helm'))"
 
 realnode: CONTROLPLANE := --with kubelet
@@ -66,13 +67,18 @@ promtool: $(DEV) ## promtool and prometheus, for tests, from Debian (seconds, on
 plant-peers: ## mbpoll and mosquitto, for tests of Modbus and MQTT, from Debian (root; seconds, once)
 	@scripts/plant-peers-setup $(PEERS)
 
+image: $(RUNTIME) ## build the container image with buildah, on a base of Debian packages (root; minutes, seconds where nothing changed)
+	@scripts/image-setup $(IMAGE)
+	@scripts/build-image $(IMAGE)
+
 # Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither. Only root has a
 # real node, whose tests are skipped elsewhere.
-unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional) $(if $(filter 0,$(shell id -u)),--with kubelet)
+unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional) $(if $(filter 0,$(shell id -u)),--with kubelet) --with helm
 unit: REALNODE := --optional
 unit: PROMTOOL := --optional
 unit: PEERS := --optional
-unit: $(DEV) controlplane realnode promtool plant-peers ## the test suite alone
+unit: IMAGE := --optional
+unit: $(DEV) controlplane realnode promtool plant-peers image ## the test suite alone
 	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)
 
 test: lint unit ## everything CI runs
@@ -104,7 +110,7 @@ docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py
 
 requirements: $(DEV) ## pin requirements/*.txt anew from requirements/*.in
-	@cd requirements && for name in build runtime dev; do \
+	@cd requirements && for name in build runtime image-build image dev; do \
 	  ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	    --no-emit-trusted-host --strip-extras --no-header --output-file $$name.txt $$name.in || exit 1; done
 
