@@ -64,11 +64,26 @@ def test_a_busybox_with_libraries_is_no_good(tmp_path: Path) -> None:
 
 
 def test_everything_listens_on_loopback_and_writes_below_one_folder(tmp_path: Path) -> None:
-    place = files.Place(folder=tmp_path, port=10250, group="group")
+    place = files.Place(folder=tmp_path, port=10250, api_port=6443, group="group", runtimes={"nvidia": Path("/own/runc")})
     kubelet = files.kubelet(place)
     assert (kubelet["address"], kubelet["port"], kubelet["cgroupRoot"]) == ("127.0.0.1", 10250, "/group")
     assert kubelet["makeIPTablesUtilChains"] is False
-    text = files.containerd(place, needs.Means(programs={}, network_plugins="/plugins"))
+    text = files.containerd(place)
     assert f'root = "{tmp_path}/containerd"\nstate = "{files.RUN}"' in text
     assert all(Path(own).parent == tmp_path for own in files.covers(place).values())
-    assert files.network(place)["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.88.10.0/24"}]]  # 10250 = 40 * 256 + 10
+    assert 'runtimes.nvidia.options]\n        SystemdCgroup = false\n        BinaryName = "/own/runc"' in text
+    pairs, services = files.network(place)["plugins"]
+    assert pairs["ipam"]["ranges"] == [[{"subnet": "10.88.10.0/24"}]]  # 10250 = 40 * 256 + 10
+    assert services == {"type": files.SERVICES, "folder": str(tmp_path / "services"), "port": 6443}
+
+
+def test_the_networks_plugins_are_those_of_the_machine_and_ours_which_answers(tmp_path: Path) -> None:
+    machine, own = tmp_path / "machine", tmp_path / "own"
+    machine.mkdir()
+    (machine / "ptp").touch()
+    files.write_plugins(own, needs.Means(programs={}, network_plugins=str(machine)))
+    assert (own / "ptp").resolve() == machine / "ptp"
+    asked = subprocess.run(
+        [own / files.SERVICES], env={"CNI_COMMAND": "VERSION"}, input="{}", capture_output=True, text=True, check=True
+    )
+    assert "0.4.0" in json.loads(asked.stdout)["supportedVersions"]

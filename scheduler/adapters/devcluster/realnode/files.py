@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,14 @@ from scheduler.adapters.devcluster.realnode.needs import Means
 RUN = "/run/containerd"
 KUBELET = "/var/lib/kubelet"
 SOCKET = f"{RUN}/containerd.sock"
-COVERED = {RUN: "run", KUBELET: "kubelet", "/var/lib/cni": "networks", "/var/log/containers": "container-logs"}
+COVERED = {
+    RUN: "run",
+    KUBELET: "kubelet",
+    "/var/lib/cni": "networks",
+    "/var/log/containers": "container-logs",
+    # What agents keep on their node.
+    "/var/lib/heat-dispatch": "heat-dispatch",
+}
 # Kernel settings that the kubelet and the `ptp` plugin set; they set copies.
 COPIED = (
     "kernel/keys/root_maxbytes",
@@ -28,26 +38,44 @@ COPIED = (
 SETTINGS = Path("/proc/sys")
 # Pods of two nodes on one machine are in networks that differ by the kubelet's port.
 NETWORK = "10.88.{}.0/24"
+SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "native", "overlayfs", "zfs")
+SERVICES, SERVICES_PROGRAM = "heat-dispatch-services", Path(__file__).with_name("services.py")
 MAX_PODS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a node keeps its files, on which port of loopback its kubelet listens, and what its control groups are called."""
+    """Where a node keeps its files, on which ports of loopback its kubelet and the API server listen, and its groups' name.
+
+    snapshotter: of containerd; runtimes: programs that are called as runc is, by the handler that a RuntimeClass names.
+    """
 
     folder: Path
     port: int
+    api_port: int
     group: str
+    snapshotter: str = "native"
+    runtimes: Mapping[str, Path] = field(default_factory=dict)
 
 
 def write_all(place: Place, means: Means) -> None:
     """Write everything but the specification of `inside`."""
-    (place.folder / "network").mkdir()
-    for name in ("scratch", *COVERED.values()):
+    for name in ("network", "scratch", "services", *COVERED.values()):
         (place.folder / name).mkdir()
+    write_plugins(place.folder / "plugins", means)
     (place.folder / "network" / "10-pods.conflist").write_text(json.dumps(network(place), indent=1), encoding="utf-8")
-    (place.folder / "containerd.toml").write_text(containerd(place, means), encoding="utf-8")
+    (place.folder / "containerd.toml").write_text(containerd(place), encoding="utf-8")
     (place.folder / "kubelet.json").write_text(json.dumps(kubelet(place), indent=1), encoding="utf-8")
+
+
+def write_plugins(folder: Path, means: Means) -> None:
+    """The machine's network plugins and ours in one folder, since containerd looks into one only."""
+    folder.mkdir()
+    for plugin in Path(means.network_plugins).iterdir():
+        (folder / plugin.name).symlink_to(plugin)
+    own = folder / SERVICES
+    own.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, '-I', str(SERVICES_PROGRAM)])}\n", encoding="utf-8")
+    own.chmod(0o755)
 
 
 def network(place: Place) -> dict[str, Any]:
@@ -57,16 +85,18 @@ def network(place: Place) -> dict[str, Any]:
         "dataDir": str(place.folder / "addresses"),
         "ranges": [[{"subnet": NETWORK.format(place.port % 256)}]],
     }
-    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "ptp", "ipMasq": False, "ipam": addresses}]}
+    services = {"type": SERVICES, "folder": str(place.folder / "services"), "port": place.api_port}
+    return {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "ptp", "ipMasq": False, "ipam": addresses}, services]}
 
 
-def containerd(place: Place, means: Means) -> str:
+def containerd(place: Place) -> str:
     """Only the parts that Kubernetes needs, all under one folder.
 
-    Snapshots are copies and no overlay, so that the folder may lie on any file system. Without CAP_SYS_RESOURCE runc may not
-    lower an oom score: the setting spares it the attempt.
+    Snapshots are layers where the folder's file system bears that, and copies else. Without CAP_SYS_RESOURCE runc may not lower
+    an oom score: the setting spares it the attempt.
     """
-    unused = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in ("aufs", "btrfs", "devmapper", "overlayfs", "zfs"))
+    more = "".join(_runtime(name, program) for name, program in place.runtimes.items())
+    unused = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in SNAPSHOTTERS if name != place.snapshotter)
     return f"""\
 version = 2
 root = "{place.folder}/containerd"
@@ -81,14 +111,24 @@ disabled_plugins = ["io.containerd.internal.v1.opt", {unused}]
   stream_server_address = "127.0.0.1"
   stream_server_port = "0"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{means.network_plugins}"
+    bin_dir = "{place.folder}/plugins"
     conf_dir = "{place.folder}/network"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
+    snapshotter = "{place.snapshotter}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+{more}"""
+
+
+def _runtime(name: str, program: Path) -> str:
+    return f"""\
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
+        SystemdCgroup = false
+        BinaryName = "{program}"
 """
 
 

@@ -75,15 +75,17 @@ def started(name: str, spec: Mapping[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def load(spec: Mapping[str, Any], containerd: subprocess.Popen[bytes]) -> None:
-    """Give containerd its images as soon as it answers."""
-    until_s = time.monotonic() + PATIENCE_S
-    while containerd.poll() is None:
-        done = subprocess.run(spec["load"], capture_output=True, text=True, check=False)
+    """Give containerd its images as soon as it answers, one archive after the other."""
+    until_s, waiting = time.monotonic() + PATIENCE_S, list(spec["load"])
+    while waiting and containerd.poll() is None:
+        done = subprocess.run(waiting[0], capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            return
-        if time.monotonic() > until_s:
+            del waiting[0]
+            until_s = time.monotonic() + PATIENCE_S
+        elif time.monotonic() > until_s:
             sys.exit(f"containerd takes no images: {done.stderr.strip()}")
-        time.sleep(EVERY_S)
+        else:
+            time.sleep(EVERY_S)
 
 
 def watch(programs: Mapping[str, subprocess.Popen[bytes]], spec: Mapping[str, Any]) -> None:

@@ -96,6 +96,20 @@ def _all_there(folder: Path, names: Iterable[str]) -> bool:
     return all((folder / name).is_file() for name in names)
 
 
+def may_overlay(folder: Path) -> bool:
+    """Whether folders on this file system can be laid over each other, tried out in `folder`, which is left as it was."""
+    parts = [folder / f"overlay-{name}" for name in ("lower", "upper", "work", "merged")]
+    for part in parts:
+        part.mkdir()
+    lower, upper, work, merged = map(str, parts)
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    command = [program("unshare") or "unshare", "--mount", "mount", "-t", "overlay", "-o", options, "overlay", merged]
+    done = subprocess.run(command, capture_output=True, check=False)
+    for part in parts:
+        shutil.rmtree(part, ignore_errors=True)
+    return done.returncode == 0
+
+
 def may_separate() -> bool:
     """Whether namespaces can be made, tried out."""
     command = [program("unshare") or "unshare", *NAMESPACES, "true"]

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -32,6 +32,8 @@ NAME = "127.0.0.1"
 PATH = f"/api/v1/nodes/{NAME}"
 PROGRAMS = ("containerd", "kubelet")
 START_S = 90.0
+# For each further image to be unpacked, on a busy machine.
+IMAGE_S = 120.0
 STOP_S = 20.0
 EVERY_S = 0.05
 
@@ -47,6 +49,8 @@ class RealNode(Upright):
     cluster: DevCluster
     gpus: int = 2
     labels: Mapping[str, str] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    runtimes: Mapping[str, Path] = field(default_factory=dict)
     started_s: float = 0.0
     group: str = ""
     port: int = 0
@@ -82,7 +86,15 @@ class RealNode(Upright):
         self.folder.mkdir(mode=0o755)
         (self.port,) = free_ports(1)
         self.group = f"{remains.PREFIX}{os.getpid()}-{self.port}"
-        place = files.Place(folder=self.folder, port=self.port, group=self.group)
+        api_port = httpx.URL(self.cluster.url).port or 0
+        place = files.Place(
+            folder=self.folder,
+            port=self.port,
+            api_port=api_port,
+            group=self.group,
+            snapshotter="overlayfs" if needs.may_overlay(self.folder) else "native",
+            runtimes=self.runtimes,
+        )
         files.write_all(place, means)
         remains.clear_stale()
         remains.make_cgroups(self.group)
@@ -91,7 +103,8 @@ class RealNode(Upright):
         separate = (means.programs["unshare"], *needs.NAMESPACES)
         self.cluster.processes.start(PROCESS, Command(arguments=(*separate, sys.executable, "-I", str(INSIDE), str(spec))))
         try:
-            self.cluster.wait("the node is registered", lambda: self.cluster.admin.get(PATH), START_S)
+            patience_s = START_S + IMAGE_S * len(self.images)
+            self.cluster.wait("the node is registered", lambda: self.cluster.admin.get(PATH), patience_s)
             self._equip()
             self.cluster.wait("the node is ready", self._ready, START_S)
         except (NotReady, ProcessDied) as error:
@@ -110,8 +123,11 @@ class RealNode(Upright):
             "logs": str(self.cluster.folder),
             "containerd": [means.programs["containerd"], "--config", f"{place.folder}/containerd.toml"],
             "load": [
-                *(means.programs["ctr"], "--address", files.SOCKET, "--namespace", "k8s.io"),
-                *("images", "import", "--snapshotter", "native", str(archive)),
+                [
+                    *(means.programs["ctr"], "--address", files.SOCKET, "--namespace", "k8s.io"),
+                    *("images", "import", "--snapshotter", place.snapshotter, str(one)),
+                ]
+                for one in (archive, *self.images)
             ],
             "kubelet": [
                 str(toolbox.program("kubelet")),
