@@ -9,6 +9,7 @@ from typing import Protocol
 from scheduler.domain.action import Action, Outcome
 from scheduler.domain.decision import Decision, PlantSetpoint
 from scheduler.domain.ledger import CycleEntry, LedgerEntry
+from scheduler.domain.live import LiveState
 from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.plan import Offer, Plan
 from scheduler.domain.plantlink import Board, Heartbeat, Letter, Receipt, Refusal
@@ -100,6 +101,26 @@ class HistoryStore(Protocol):
 
     async def prune(self, before_utc: datetime) -> int:
         """Forget slots and ended jobs before an instant; returns how many. Memos stay."""
+        ...
+
+
+class LiveBooks(Protocol):
+    """Where a live page takes its facts from, and the only thing it needs."""
+
+    def states(self) -> tuple[LiveState, ...]:
+        """The newest state of every policy, by name.
+
+        Raises:
+            Retryable: when they cannot be read now.
+        """
+        ...
+
+    def slots(self, accounts: Sequence[str], start_utc: datetime, end_utc: datetime) -> tuple[LedgerEntry, ...]:
+        """What is booked in some accounts in [start, end), latest revisions, account by account in time order.
+
+        Raises:
+            Retryable: when it cannot be read now.
+        """
         ...
 
 

@@ -21,6 +21,7 @@ from scheduler.entrypoints.commands import (
     plant_sim,
     release,
     report,
+    serve,
     signals,
     validate,
 )
@@ -62,6 +63,7 @@ app.command(name="agent-setter", help=setter.HELP)(setter.agent_setter)
 app.command(name="commission", help=commission.HELP)(commission.commission)
 app.command(name="plant-sim", help=plant_sim.HELP)(plant_sim.plant_sim)
 app.command(name="plant-link", help=plant_link.HELP)(plant_link.plant_link)
+app.command(name="serve", help=serve.HELP)(serve.serve)
 app.command(name="release", help=release.HELP)(release.release)
 app.add_typer(bench.app, name="bench")
 app.add_typer(dev.app, name="dev")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from scheduler.core.accounting.booking import heat_entry
 from scheduler.core.accounting.entries import entry_id
+from scheduler.core.accounting.whole import micro_from_unit, wh_from_kwh, whole
 from scheduler.domain.ledger import LedgerEntry, Quality
 from scheduler.domain.plan import Plan
+from scheduler.domain.settlement import HeatSlot
 from scheduler.domain.site import Plug
 from scheduler.simulate.world import World
-from scheduler.units import h_from_s
+from scheduler.units import W_PER_KW, h_from_s
 
 
 def slot_entries(world: World, slots: Iterable[int], plan: Plan | None) -> tuple[LedgerEntry, ...]:
@@ -94,3 +97,19 @@ def firm_kwh(world: World, plug: Plug, slot: int) -> float:
     mine = {offtake.offtake_id for offtake in world.site.offtakes if offtake.plug_id == plug.plug_id}
     promises = (one for one in world.promises.commitments if one.offtake_id in mine)
     return sum(one.firm_kw for one in promises if one.start_utc <= at_utc < one.end_utc) * slot_h
+
+
+def customer_entries(world: World, slots: Iterable[int]) -> tuple[LedgerEntry, ...]:
+    """Entries of every customer's own account in some slots that have passed, as his heat meter would have them."""
+    return tuple(_customer_entry(world, offtake.offtake_id, slot) for slot in slots for offtake in world.site.offtakes)
+
+
+def _customer_entry(world: World, offtake_id: str, slot: int) -> LedgerEntry:
+    """One customer in one slot."""
+    slot_s, start_utc = world.clockwork.slot_s, world.truth.grid.time_of(slot)
+    sold_kwh = world.record.sold_kw[offtake_id][slot] * h_from_s(slot_s)
+    promises = (one for one in world.promises.commitments if one.offtake_id == offtake_id)
+    firm_kw = max((one.firm_kw for one in promises if one.start_utc <= start_utc < one.end_utc), default=0.0)
+    metered = HeatSlot(start_utc=start_utc, duration_s=slot_s, heat_wh=wh_from_kwh(sold_kwh), quality=Quality.METERED)
+    price = micro_from_unit(float(world.truth.heat_eur_per_kwh[offtake_id][slot]))
+    return heat_entry(offtake_id, metered, firm_w=whole(firm_kw, W_PER_KW), price_micro=price)

@@ -53,6 +53,7 @@ to the heat plant), acknowledgements.json (what the plants answered) and ledger.
 # A Monday at midnight in Copenhagen.
 START_UTC = utc("2026-01-11T23:00:00+00:00")
 LEDGER_FILE = "ledger.db"
+DEMO_POLICY = "demo"
 # Smaller than the operator's budget: a week of plans is to be had while one watches.
 DEMO_BUDGET = SolveBudget(bundle_steps=60, master_rounds=1, mip_nodes=0, dive_batches=30, target_gap=0.02)
 DEMO_BOUND = BoundBudget(rounds=8, joint_rounds=0)

@@ -1,0 +1,1 @@
+"""Where the state that a live page shows is kept."""
