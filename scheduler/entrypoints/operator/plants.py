@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.objects import Obj, name_of, text
@@ -39,6 +40,7 @@ from scheduler.entrypoints.operator.plant_conditions import conditions_of
 from scheduler.loop.letters import forecasts_of, limits_of, states_of
 
 LIFE_S = 5.0
+LET_GO = "everything is let go: no decision in time"
 # Annotation of a HeatOfftake: overrides that began before this instant are ended.
 CLEAR_OVERRIDE = "heatdispatch.io/clear-override"
 # Promises of the past bind nothing; a gate's answer is remembered by what it made binding, so the last days are kept in view.
@@ -48,6 +50,14 @@ ANSWERS_AHEAD = timedelta(days=1)
 AHEAD = timedelta(seconds=5)
 TOLD_S = 20.0
 FORGOTTEN_EVERY, MEASUREMENTS_KEPT = timedelta(days=1), timedelta(days=90)
+
+
+@dataclass(slots=True, eq=False)
+class _Reign:
+    """One leadership: its term at each site, once it has been taken over there."""
+
+    terms: dict[str, int] = field(default_factory=dict)
+    taking: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +85,10 @@ class Plants:
         """
         self._store, self._stores, self._clock, self._desks = store, stores, clock, desks
         self._who = who
-        self._terms: dict[str, int] | None = None
+        self._reign: _Reign | None = None
         self._publishers: dict[str, StoredPublisher] = {}
         self._promises: dict[str, tuple[Commitment, ...]] = {}
         self._letters: dict[str, dict[str, tuple[Letter, ...]]] = {}
-        self._lock = threading.RLock()
         self._told: Mapping[str, tuple[Condition, ...]] = {}
         self._told_due_s = self._forget_due_s = 0.0
         self._tell = Teller("operator.plants")
@@ -92,14 +101,12 @@ class Plants:
     # Leadership.
 
     def begin(self) -> None:
-        """Take over, with the first sign of life or the first message, whichever comes first."""
-        with self._lock:
-            self._terms = {}
+        """Take over, with the first sign of life or the first message, whichever comes first. Waits for no database."""
+        self._reign = _Reign()
 
     def end(self) -> None:
-        """Say nothing any more."""
-        with self._lock:
-            self._terms = None
+        """Say nothing any more. Waits for no database."""
+        self._reign = None
 
     def sign(self, site_id: str) -> OperatorLife | None:
         """Who we are to plants now; None while we do not lead, or another one has led since.
@@ -107,21 +114,22 @@ class Plants:
         Raises:
             Retryable: the database is away.
         """
-        with self._lock:
-            if self._terms is None:
-                return None
-            life = OperatorLife(
-                site_id=site_id,
-                identity=self._who.identity,
-                host=self._who.host,
-                term=self._terms.get(site_id, 0),
-                at_utc=self._clock.now_utc(),
-                offtakes=tuple(one for desk in self._of_site(site_id) for one in self.linked(desk)),
-            )
-            if site_id not in self._terms:
-                self._terms[site_id] = self._store.take_over(life)
-                self._tell.info("speaking with plants", site=site_id, term=self._terms[site_id])
-            return replace(life, term=self._terms[site_id])
+        reign = self._reign
+        if reign is None:
+            return None
+        life = OperatorLife(
+            site_id=site_id,
+            identity=self._who.identity,
+            host=self._who.host,
+            term=0,
+            at_utc=self._clock.now_utc(),
+            offtakes=tuple(one for desk in self._of_site(site_id) for one in self.linked(desk)),
+        )
+        with reign.taking:
+            if site_id not in reign.terms and self._reign is reign:
+                reign.terms[site_id] = self._store.take_over(life)
+                self._tell.info("speaking with plants", site=site_id, term=reign.terms[site_id])
+        return replace(life, term=reign.terms[site_id]) if self._reign is reign else None
 
     def beat(self, term: Term) -> None:
         """Every few seconds: say that we live, take back what nobody stands behind, end overrides that are cleared."""
@@ -134,8 +142,9 @@ class Plants:
                     self._store.live(sign)
             for desk in self._desks():
                 if desk.letting_go:
-                    self.publisher(desk).withdraw("everything is let go: no decision in time")
+                    self.publisher(desk).withdraw(LET_GO, partial(self._lets_go, desk.governance.policy))
             self._clear_overrides()
+            self._look_when_due()
             self._forget_when_due()
         except Superseded as error:
             self._living.failed(error)
@@ -148,6 +157,10 @@ class Plants:
             self._living.failed(error)
         else:
             self._living.worked()
+
+    def _lets_go(self, policy: str) -> bool:
+        """Whether everything of a policy is let go at this moment, and we still lead."""
+        return self._reign is not None and any(one.letting_go for one in self._desks() if one.governance.policy == policy)
 
     def _of_site(self, site_id: str) -> list[Desk]:
         return [desk for desk in self._desks() if desk.governance.site.name == site_id]
@@ -268,22 +281,22 @@ class Plants:
     # What our operator and people see.
 
     def conditions(self, offtake_id: str) -> tuple[Condition, ...]:
-        """How one customer stands; read from the database at most every twenty seconds."""
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._told_due_s:
-            self._told_due_s = now_s + TOLD_S
-            names = [one.offtake_id for desk in self._desks() for one in desk.governance.site.offtakes]
-            try:
-                letters, heard, newest = self._store.letters_of(names), self._store.heard(), self._store.newest()
-            except HeatDispatchError as error:
-                self._hearing.failed(error)
-                return self._told.get(offtake_id, ())
-            now_utc = self._clock.now_utc()
-            self._told = {
-                name: conditions_of([one.letter for one in letters[name]], heard.get(name), newest.get(name), now_utc)
-                for name in names
-            }
+        """How one customer stands, as it was looked up last: who asks holds the guard up, and waits for no database."""
         return self._told.get(offtake_id, ())
+
+    def _look_when_due(self) -> None:
+        """How all customers stand, at most every twenty seconds."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._told_due_s:
+            return
+        self._told_due_s = now_s + TOLD_S
+        names = [one.offtake_id for desk in self._desks() for one in desk.governance.site.offtakes]
+        letters, heard, newest = self._store.letters_of(names), self._store.heard(), self._store.newest()
+        now_utc = self._clock.now_utc()
+        self._told = {
+            name: conditions_of([one.letter for one in letters[name]], heard.get(name), newest.get(name), now_utc)
+            for name in names
+        }
 
     def _forget_when_due(self) -> None:
         """Once a day: measurements and forecasts of plants that nobody will ask for any more."""

@@ -14,7 +14,7 @@ from link_offers import NOON, STRANGER, TOWN, HandClock, letter, offer, promise,
 
 from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.adapters.plantlink.store.desk import MOST_REFUSED, StoredDesk
-from scheduler.adapters.plantlink.store.publisher import StoredPublisher
+from scheduler.adapters.plantlink.store.publisher import SETTLED_S, StoredPublisher
 from scheduler.core.publishing.letters import judged
 from scheduler.domain.link_life import OperatorLife
 from scheduler.domain.link_options import LinkTimes
@@ -322,11 +322,13 @@ def test_what_stands_is_taken_back_when_all_is_let_go_or_we_only_look_on(pair: P
         assert len(await pair.publisher.publish([], ())) == 1
         message = pair.operator.newest()["town"].payload
         assert (message["kind"], message["sequence"], message["boilerRequestKw"]) == ("cancel", 2, 100.0)
-        assert pair.publisher.withdraw("all is let go") == ()
+        assert pair.publisher.withdraw("all is let go", lambda: True) == ()
         pair.observes = False
         await pair.publisher.publish([offer()], ())
         assert pair.operator.newest()["town"].payload["kind"] == "plan"
-        assert len(pair.publisher.withdraw("all is let go")) == 1
+        assert pair.publisher.withdraw("all is let go", lambda: False) == ()
+        pair.clock.pass_s(SETTLED_S)
+        assert len(pair.publisher.withdraw("all is let go", lambda: True)) == 1
 
     asyncio.run(story())
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from scheduler.adapters.clock import WallClock
+from scheduler.adapters.clock import Clocks
 from scheduler.adapters.logs import Episode, Teller
 from scheduler.adapters.plantlink.store.database import Draft, Drafting, LinkStore
 from scheduler.adapters.plantlink.store.messages import KeptMessage
@@ -16,16 +17,22 @@ from scheduler.domain.link_life import LinkedOfftake, OperatorLife
 from scheduler.domain.plan import Offer
 from scheduler.domain.snapshot import Commitment
 
+# A cycle tells that it has ended a letting go once it is over; what it has offered before that stands.
+SETTLED_S = 60.0
 NOTHING_OFFERED = "nothing is offered any more: we only look on"
 
 
 class StoredPublisher:
-    """`ports.HeatPublisher` of one policy's customers, into the database that the plant link reads."""
+    """`ports.HeatPublisher` of one policy's customers, into the database that the plant link reads.
+
+    A cycle publishes and a timer withdraws, each on its own thread: one at a time, so that what follows is judged by what was
+    said. A cycle that offers heat has ended any letting go before it, also where nobody has told the timer so yet.
+    """
 
     def __init__(
         self,
         store: LinkStore,
-        clock: WallClock,
+        clock: Clocks,
         sign: Callable[[], OperatorLife | None],
         linked: Callable[[], Sequence[LinkedOfftake]],
         observes: Callable[[], bool] = lambda: False,
@@ -35,7 +42,7 @@ class StoredPublisher:
 
         Args:
             store: where plant link and operator meet.
-            clock: of the messages' instants.
+            clock: of this machine.
             sign: who speaks; None while this replica does not lead.
             linked: the policy's customers.
             observes: whether the policy only looks on, so that nothing may stand.
@@ -45,6 +52,8 @@ class StoredPublisher:
         self._observes, self._heat_g_per_kwh = observes, heat_g_per_kwh
         tell = Teller("operator.plants")
         self._keeping = Episode(tell, "telling heat plants")
+        self._saying = threading.Lock()
+        self._offered_s: float | None = None
 
     async def publish(
         self, offers: Sequence[Offer], setpoints: Sequence[PlantSetpoint], promises: Sequence[Commitment] = ()
@@ -55,25 +64,52 @@ class StoredPublisher:
         was said last stands until it runs out, as the last plan does.
         """
         del setpoints
-        by_name = {offer.offtake_id: offer for offer in offers}
-        drafts: dict[str, Drafting] = {}
-        for linked in self._linked():
-            offer = by_name.get(linked.offtake_id)
-            if offer is not None:
-                drafts[linked.offtake_id] = self._offering(linked, offer, promises)
-            elif self._observes():
-                drafts[linked.offtake_id] = self._cancelling(NOTHING_OFFERED)
-        return self._issue(drafts, promises)
+        with self._saying:
+            sign = self._who()
+            if sign is None:
+                return ()
+            by_name = {offer.offtake_id: offer for offer in offers}
+            drafts: dict[str, Drafting] = {}
+            for linked in self._linked():
+                offer = by_name.get(linked.offtake_id)
+                if offer is not None:
+                    drafts[linked.offtake_id] = self._offering(sign.site_id, linked, offer, promises)
+                elif self._observes():
+                    drafts[linked.offtake_id] = self._cancelling(NOTHING_OFFERED)
+            heat = any(not offer.withdrawn for offer in offers)
+            self._offered_s = self._clock.monotonic_s() if heat else None
+            return self._issue(sign, drafts, promises)
 
-    def withdraw(self, reason: str) -> tuple[str, ...]:
-        """Take everything back that is in force."""
-        return self._issue({linked.offtake_id: self._cancelling(reason) for linked in self._linked()})
+    def withdraw(self, reason: str, still: Callable[[], bool]) -> tuple[str, ...]:
+        """Take everything back that is in force.
 
-    def _offering(self, linked: LinkedOfftake, offer: Offer, promises: Sequence[Commitment]) -> Drafting:
+        Args:
+            reason: told to the plants.
+            still: whether everything is let go, asked while nothing else can be said.
+        """
+        with self._saying:
+            sign = self._who()
+            if sign is None or self._settling() or not still():
+                return ()
+            return self._issue(sign, {linked.offtake_id: self._cancelling(reason) for linked in self._linked()})
+
+    def _settling(self) -> bool:
+        """Whether heat was offered so lately that who says "let go" may mean what was before it."""
+        return self._offered_s is not None and self._clock.monotonic_s() - self._offered_s < SETTLED_S
+
+    def _who(self) -> OperatorLife | None:
+        """Who speaks; None: nobody, or it cannot be known now."""
+        try:
+            return self._sign()
+        except HeatDispatchError as error:
+            self._keeping.failed(error)
+            return None
+
+    def _offering(self, site_id: str, linked: LinkedOfftake, offer: Offer, promises: Sequence[Commitment]) -> Drafting:
         """What follows the newest message when this is offered."""
         mine = [one for one in promises if one.offtake_id == offer.offtake_id]
         issue = Issue(
-            site_id="",
+            site_id=site_id,
             meter_point_id=linked.meter_point_id,
             last=None,
             promises=mine,
@@ -81,9 +117,7 @@ class StoredPublisher:
         )
 
         def draft(last: KeptMessage | None) -> Draft | None:
-            sign = self._sign()
-            site = "" if sign is None else sign.site_id
-            payload = issued(offer, replace(issue, site_id=site, last=None if last is None else last.payload))
+            payload = issued(offer, replace(issue, last=None if last is None else last.payload))
             return None if payload is None else Draft(payload=payload, plan_id=offer.plan_id)
 
         return draft
@@ -97,11 +131,13 @@ class StoredPublisher:
 
         return draft
 
-    def _issue(self, drafts: Mapping[str, Drafting], promises: Sequence[Commitment] = ()) -> tuple[str, ...]:
-        """Write it down, promises with what tells of them. What cannot be written was never said: its gate is answered anew."""
-        sign = self._sign()
-        if sign is None:
-            return ()
+    def _issue(
+        self, sign: OperatorLife, drafts: Mapping[str, Drafting], promises: Sequence[Commitment] = ()
+    ) -> tuple[str, ...]:
+        """Write it down, promises with what tells of them. What cannot be written was never said: its gate is answered anew.
+
+        Whether a later leader has spoken is asked in the same transaction (`LinkStore.issue`).
+        """
         try:
             kept = self._store.issue(replace(sign, at_utc=self._clock.now_utc()), drafts, promises)
         except HeatDispatchError as error:
