@@ -20,6 +20,8 @@ from scheduler.views.live_plots import NUMBER_HEADER, Keys, hour, now_of, number
 from scheduler.views.live_svg import Plot, drawn, escape
 
 REFRESH_S = 30
+# So many rows are seen at once; the others on demand.
+FIRST_JOBS = 12
 HEADLINES = {
     Level.WELL: ("✓", "All is well"),
     Level.LOOK: ("!", "Have a look"),
@@ -31,10 +33,10 @@ MODES = {
     Mode.DISPATCH: "acts on jobs and promises heat",
 }
 STEPS = {
-    "fresh": "planned for what is known now",
-    "lastGood": "last good plan",
-    "ruleBased": "planned by the simplest rule",
-    "letGo": "everything let go",
+    "fresh": "Fresh plan",
+    "lastGood": "Last good plan",
+    "ruleBased": "Plan by rule",
+    "letGo": "Let go",
 }
 REASONS = {
     "CheaperPower": "Power is cheaper later",
@@ -94,15 +96,20 @@ def fragment(shown: Shown) -> str:
         f"{_verdict(shown, found, zone)}{_tiles(state)}"
         '<div class="columns"><section class="plots" aria-label="Now and the next 48 hours">'
         f"{figures}{_numbers(state)}</section>"
-        f'<div class="side">{_customers(shown)}{_jobs(state, zone)}{_sources(shown)}</div></div>'
+        f'<div class="side">{_customers(shown)}{_sources(shown)}{_jobs(state, zone)}</div></div>'
     )
 
 
 def _title(shown: Shown) -> str:
     if shown.state is None:
         return "heat-dispatch"
-    sign, words = HEADLINES[verdict(shown.state, shown.now_utc).level]
+    sign, words = HEADLINES[_level(shown, verdict(shown.state, shown.now_utc))]
     return f"{sign} {words} – {shown.state.site_name}"
+
+
+def _level(shown: Shown, found: Verdict) -> Level:
+    """What is shown and cannot be read anew is not well."""
+    return Level.LOOK if shown.trouble and found.level is Level.WELL else found.level
 
 
 def _choice(shown: Shown) -> str:
@@ -124,26 +131,25 @@ def _verdict(shown: Shown, found: Verdict, zone: ZoneInfo) -> str:
     """The first thing that anybody should see."""
     state = shown.state
     assert state is not None
-    sign, words = HEADLINES[found.level]
+    sign, words = HEADLINES[_level(shown, found)]
     reasons = "".join(
         f"<li><b>{escape(one.what)}.</b>{' ' + escape(one.means) if one.means else ''}</li>" for one in found.findings
     )
     if shown.trouble:
         reasons += f"<li><b>What is shown may be old.</b> {escape(shown.trouble)}</li>"
-    made = f"{hour(state.at_utc.astimezone(zone))}, {aged((shown.now_utc - state.at_utc).total_seconds())} ago"
-    when = (
-        f"a made-up site; its clock stands at {hour(state.at_utc.astimezone(zone))}" if state.simulated else f"plan of {made}"
-    )
-    proof = (
-        "" if state.rolling_gap is None else f", at most {100.0 * max(0.0, state.rolling_gap):.1f} % above the best possible"
-    )
+    at = hour(state.at_utc.astimezone(zone))
+    ago = aged((shown.now_utc - state.at_utc).total_seconds())
+    when = f"A made-up site, whose clock stands at {at}" if state.simulated else f"Planned {at}, {ago} ago"
+    gap = state.rolling_gap
+    proof = "" if gap is None else f"; proven to be at most {100.0 * max(0.0, gap):.1f} % above the best possible"
+    level = _level(shown, found)
     return (
-        f'<section class="verdict {found.level.value}" data-level="{found.level.value}" data-title="{escape(_title(shown))}">'
+        f'<section class="verdict {level.value}" data-level="{level.value}" data-title="{escape(_title(shown))}">'
         f'<h1><span aria-hidden="true">{sign}</span> {words}</h1>'
         f"{f'<ul>{reasons}</ul>' if reasons else ''}"
-        f'<p class="mode"><strong>{state.mode.value}</strong> {MODES[state.mode]}. '
-        f'<strong class="step {escape(state.status)}">{escape(STEPS.get(state.status, state.status))}</strong>{proof}; {when}. '
-        f"Times are those of {escape(state.time_zone)}.</p></section>"
+        f'<p class="mode"><strong class="chip">{state.mode.value}</strong> '
+        f'<strong class="chip step {escape(state.status)}">{escape(STEPS.get(state.status, state.status))}</strong> '
+        f"The operator {MODES[state.mode]}. {when}{proof}. Times are those of {escape(state.time_zone)}.</p></section>"
     )
 
 
@@ -215,8 +221,7 @@ def _table(name: str, caption: str, header: Sequence[str], rows: Iterable[tuple[
     body = "".join(
         f'<tr role="row" class="{kind}"><th scope="row" role="rowheader">{escape(cells[0])}</th>'
         + "".join(
-            f'<td role="cell" data-of="{escape(of)}">{escape(cell)}</td>'
-            for of, cell in zip(header[1:], cells[1:], strict=True)
+            f'<td role="cell" data-of="{escape(of)}">{_cell(cell)}</td>' for of, cell in zip(header[1:], cells[1:], strict=True)
         )
         + "</tr>"
         for cells, kind in rows
@@ -226,6 +231,21 @@ def _table(name: str, caption: str, header: Sequence[str], rows: Iterable[tuple[
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
         f'<tbody role="rowgroup">{body}</tbody></table>'
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A cell with a headline and a sentence below it."""
+
+    headline: str
+    sentence: str
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, Told):
+        return escape(value)
+    below = f'<span class="of">{escape(value.sentence)}</span>' if value.sentence else ""
+    return f"{escape(value.headline)} {below}"
 
 
 def _customers(shown: Shown) -> str:
@@ -274,19 +294,23 @@ def _jobs(state: LiveState, zone: ZoneInfo) -> str:
     if not state.jobs:
         return '<section class="panel" id="jobs"><h2>Jobs that wait</h2><p>None.</p></section>'
     rows = [(_job_cells(one, state, zone), "") for one in state.jobs]
-    more = f"; {waiting - len(rows):,} more wait" if waiting > len(rows) else ""
+    unlisted = f"; {waiting - len(rows):,} more wait" if waiting > len(rows) else ""
     header = ("job", "why", "planned start", "at the latest", "done by", "GPUs")
-    caption = f"{waiting:,} wait, those whose time ends first above{more}; sentences in UTC"
-    return f'<section class="panel" id="jobs"><h2>Jobs that wait</h2>{_table("jobs-t", caption, header, rows)}</section>'
+    caption = f"{waiting:,} wait, those whose time ends first above{unlisted}. Sentences are in UTC; * may still move."
+    first = _table("jobs-t", caption, header, rows[:FIRST_JOBS])
+    rest = ""
+    if rows[FIRST_JOBS:]:
+        more = _table("jobs-more-t", "Those that may wait longer", header, rows[FIRST_JOBS:])
+        rest = f'<details id="jobs-more"><summary>{len(rows) - FIRST_JOBS} more</summary>{more}</details>'
+    return f'<section class="panel jobs" id="jobs"><h2>Jobs that wait</h2>{first}{rest}</section>'
 
 
 def _job_cells(job: LiveJob, state: LiveState, zone: ZoneInfo) -> tuple[object, ...]:
     def at(moment: datetime | None) -> str:
         return "–" if moment is None else hour(moment.astimezone(zone))
 
-    saves = f", saves {job.saves_eur:,.2f} {state.currency}" if job.saves_eur >= 0.005 else ""
-    reason = REASONS.get(job.reason, job.reason) + saves
-    why = f"{'Paused. ' if job.paused else ''}{reason}. {job.text}" if job.text else reason
+    reason = f"{'Paused: ' if job.paused else ''}{REASONS.get(job.reason, job.reason)}"
+    why = Told(reason, job.text)
     return (
         job.job_id,
         why,

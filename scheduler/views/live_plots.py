@@ -65,7 +65,7 @@ def heat(state: LiveState) -> Plot:
     text = (
         f"{told('Planned', one.planned_kw, 'kW')} {told('Demand', one.demand_p50_kw, 'kW')} {told('Firm', one.firm_kw, 'kW')}"
     )
-    return Plot(name="heat", title="Heat, kW", text=text, unit="kW", layers=layers, height_px=240, least=10.0)
+    return Plot(name="heat", title="Heat, kW", text=text, unit="kW", layers=layers, height_px=250, least=10.0)
 
 
 def price(state: LiveState) -> Plot:
@@ -79,7 +79,7 @@ def price(state: LiveState) -> Plot:
         Layer(kind="line", name="price", values=one.price_eur_per_kwh * KWH_PER_MWH),
     )
     text = told("Price", (one.price_eur_per_kwh * KWH_PER_MWH)[one.now_slot :], unit)
-    return Plot(name="price", title=f"Power price, {unit}", text=text, unit=unit, layers=layers, height_px=150, least=10.0)
+    return Plot(name="price", title=f"Power price, {unit}", text=text, unit=unit, layers=layers, height_px=160, least=10.0)
 
 
 def tank(state: LiveState) -> Plot:
@@ -95,7 +95,7 @@ def tank(state: LiveState) -> Plot:
         text=text,
         unit="kWh",
         layers=layers,
-        height_px=130,
+        height_px=140,
         least=state.tank_capacity_kwh,
     )
 
@@ -113,7 +113,7 @@ def gpus(state: LiveState) -> Plot:
         Layer(kind="line", name="there", values=one.gpus_there),
     )
     text = told("Busy", np.fmax(second, third)[one.now_slot :], "GPUs")
-    return Plot(name="gpus", title="GPUs at work", text=text, unit="GPUs", layers=layers, height_px=150, least=8.0)
+    return Plot(name="gpus", title="GPUs at work", text=text, unit="GPUs", layers=layers, height_px=160, least=8.0)
 
 
 def number_rows(state: LiveState) -> Iterator[tuple[bool, tuple[str, ...]]]:

@@ -19,7 +19,7 @@ import numpy as np
 from scheduler.domain.time import FloatArray, TimeGrid
 from scheduler.units import S_PER_H
 
-TOP_PX, BOTTOM_PX = 10, 20
+TOP_PX, BOTTOM_PX = 18, 20
 # Height of the stretched shapes in units of their own.
 UNITS = 1000
 TICK_H = 6
@@ -77,7 +77,8 @@ def drawn(plot: Plot, grid: TimeGrid, now_slot: int, zone: ZoneInfo) -> str:
         f'<rect class="past" x="0" y="{TOP_PX}" width="{now}" height="{inner_px}"/>{lines}'
         f'<svg x="0" y="{TOP_PX}" width="100%" height="{inner_px}" viewBox="0 0 {grid.slots} {UNITS}" '
         f'preserveAspectRatio="none">{shapes}</svg>'
-        f'<line class="now" x1="{now}" x2="{now}" y1="{TOP_PX - 6}" y2="{floor_px}"/>{words}'
+        f'<line class="now" x1="{now}" x2="{now}" y1="{TOP_PX - 12}" y2="{floor_px}"/>'
+        f'<text class="now-text" x="{now}" dx="5" y="12">now</text>{words}'
         f"{''.join(hours(grid, zone, floor_px))}</svg>"
     )
 

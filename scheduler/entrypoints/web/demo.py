@@ -75,9 +75,9 @@ class DemoSite:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
+    def begin(self, until_s: float = FIRST_S) -> None:
         """Let the first hours pass at once."""
-        while self._world.clock.now_s < FIRST_S:
+        while self._world.clock.now_s < until_s:
             self._hour()
 
     def start(self) -> None:

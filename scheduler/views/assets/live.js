@@ -12,6 +12,20 @@
     link.classList.toggle("lost", lost);
   };
 
+  // Green would be a lie as soon as nobody can say so.
+  const lose = () => {
+    const words = "No connection: what you see is old";
+    const verdict = main.querySelector(".verdict");
+    const head = verdict && verdict.querySelector("h1");
+    if (head) {
+      verdict.className = "verdict look";
+      head.textContent = "! " + words;
+    }
+    document.title = "! " + words;
+    etag = "";
+    say(words, true);
+  };
+
   const put = (text) => {
     const open = [...main.querySelectorAll("details[open]")].map((one) => one.id);
     const held = document.activeElement && main.contains(document.activeElement) ? document.activeElement : null;
@@ -41,7 +55,7 @@
       say("Live", false);
     } catch {
       failed += 1;
-      if (failed > 1) say("No connection: what you see is old", true);
+      if (failed > 1) lose();
     }
     setTimeout(ask, every);
   };
