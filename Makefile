@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+SITE := $(VENV)/.installed-site
 TEST_WORKERS ?= 6
 export OPENBLAS_NUM_THREADS := 1
 export OMP_NUM_THREADS := 1
@@ -17,7 +18,7 @@ export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers image unit week bench bench-operator bench-agent bench-signals docs requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers image unit week bench bench-operator bench-agent bench-signals docs site requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +37,11 @@ $(RUNTIME): requirements/runtime.txt requirements/build.txt pyproject.toml | $(V
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "installing what testing needs (pinned, hashes checked)" >&2
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(SITE): requirements/site.txt $(DEV)
+	@echo "installing what the documentation needs (pinned, hashes checked)" >&2
+	@$(PIP) install --quiet --require-hashes -r requirements/site.txt
 	@touch $@
 
 setup: $(DEV) ## make .venv with everything
@@ -81,7 +87,7 @@ unit: IMAGE := --optional
 unit: $(DEV) controlplane realnode promtool plant-peers image ## the test suite alone
 	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)
 
-test: lint unit ## everything CI runs
+test: lint site unit ## everything CI runs
 
 week: $(DEV) controlplane ## a random week beside a real API server, longer or another one: WEEK_SECONDS=600 WEEK_SEED=7
 	@HEAT_DISPATCH_WEEK_SECONDS=$(or $(WEEK_SECONDS),60) HEAT_DISPATCH_WEEK_SEED=$(or $(WEEK_SEED),1) \
@@ -108,6 +114,9 @@ bench-signals: $(DEV) ## measure resampling, stitching and polling of signals (h
 
 docs: $(DEV) ## regenerate schemas, CRDs and reference pages
 	@$(BIN)/python scripts/generate.py
+
+site: $(SITE) ## the documentation as pages under build/site; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 requirements: $(DEV) ## pin requirements/*.txt anew from requirements/*.in
 	@cd requirements && for name in build runtime image-build image dev; do \
