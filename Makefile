@@ -119,7 +119,7 @@ site: $(SITE) ## the documentation as pages under build/site; a link that leads 
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 requirements: $(DEV) ## pin requirements/*.txt anew from requirements/*.in
-	@cd requirements && for name in build runtime image-build image dev; do \
+	@cd requirements && for name in build runtime image-build image dev site; do \
 	  ../$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	    --no-emit-trusted-host --strip-extras --no-header --output-file $$name.txt $$name.in || exit 1; done
 
