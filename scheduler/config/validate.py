@@ -77,6 +77,12 @@ def _unread(manifests: Manifests) -> Iterator[Finding]:
         if job_class.spec.power_profile != "generic_training":
             text = "plans use the policy's capping.speedCurve for every class in this version"
             yield Place(manifests, job_class).doubt(("powerProfile",), text)
+    for policy in manifests.of(DispatchPolicy):
+        place, spec = Place(manifests, policy), policy.spec
+        if spec.queue.max_held_fraction < 1.0:
+            yield place.doubt(("queue", "maxHeldFraction"), "nothing reads it in this version", "maxHeldJobs")
+        if spec.capping.max_step_fraction < 1.0:
+            yield place.doubt(("capping", "maxStepFraction"), "nothing reads it in this version")
 
 
 def _converted(manifests: Manifests) -> Iterator[Finding]:

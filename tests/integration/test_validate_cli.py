@@ -106,7 +106,7 @@ def test_json_is_written_for_an_invalid_site_too(tmp_path: Path) -> None:
     assert told["findings"][0]["expected"] == "a day after 2026-11-21"
 
 
-@pytest.mark.parametrize("name", ["compute-first", "balanced", "heat-first", "seasonal"])
+@pytest.mark.parametrize("name", ["compute-first", "balanced", "heat-first", "seasonal", "carbon-aware", "no-caps"])
 def test_presets_are_valid(name: str) -> None:
     result = run(ROOT / "policies" / f"{name}.yaml")
     assert result.exit_code == 0

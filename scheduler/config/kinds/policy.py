@@ -85,7 +85,7 @@ class Queue(Part):
     """Limits on what may be held."""
 
     max_held_jobs: int = about("Never more jobs held at a time.", "count", default=100000, ge=0)
-    max_held_fraction: float = fraction("Never a larger share of the waiting jobs held.", default=1.0)
+    max_held_fraction: float = fraction("Never a larger share of the waiting jobs held; not read in this version.", default=1.0)
     max_hold: DurationText = about("Longest hold of one job.", "duration", default="72h")
 
 
@@ -113,7 +113,7 @@ class Capping(Part):
         min_length=1,
         max_length=8,
     )
-    max_step_fraction: float = fraction("Largest change of a cap in one slot; not read by plan and backtest.", default=1.0)
+    max_step_fraction: float = fraction("Largest change of a cap in one slot; not read in this version.", default=1.0)
     binding_draw_fraction: float = about("Mean draw under a cap that binds, over the cap.", "1", default=0.95, gt=0.0, le=1.0)
     speed_curve: list[SpeedPoint] = about(
         "What less power does to throughput, falling, linear in between.",

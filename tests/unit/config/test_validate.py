@@ -267,6 +267,8 @@ PRESETS = {
     "balanced": Levers(pausing=False),
     "heat-first": Levers(),
     "seasonal": Levers(pausing=False),
+    "carbon-aware": Levers(pausing=False),
+    "no-caps": Levers(pausing=False, capping=False),
 }
 
 
@@ -281,6 +283,15 @@ def test_policy_presets_load_validate_and_plan(tmp_path: Path, name: str) -> Non
     assert settings.levers == PRESETS[name]
     assert settings.mode == "Observe"
     assert site_from(manifests).caps.levels[0] == 1.0
+
+
+def test_what_no_part_reads_is_said(tmp_path: Path) -> None:
+    policy = "queue: {maxHeldFraction: 0.8}\ncapping: {maxStepFraction: 0.5}\n"
+    told = validate_manifests(manifests_of(tmp_path, minimal(policy=policy, classes=CLASSES)), NOW)
+    assert [(one.field, one.message) for one in told] == [
+        ("min: spec.queue.maxHeldFraction", "nothing reads it in this version"),
+        ("min: spec.capping.maxStepFraction", "nothing reads it in this version"),
+    ]
 
 
 def test_the_seasonal_preset_over_the_year() -> None:
