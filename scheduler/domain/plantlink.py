@@ -39,6 +39,23 @@ class AlarmLevel(IntEnum):
     CRITICAL = 2
 
 
+class ScheduleState(StrEnum):
+    """What the newest schedule is worth now, told alike on every interface.
+
+    NONE: there is none yet. ADVICE: nobody has promised it. CANCELLED: it takes everything back. STOPPED: whoever makes our
+    heartbeat has stopped. Only of IN_FORCE, ADVICE and CANCELLED is the schedule shown.
+    """
+
+    NONE = "none"
+    IN_FORCE = "inForce"
+    ADVICE = "advice"
+    CANCELLED = "cancelled"
+    RUN_OUT = "runOut"
+    OPERATOR_SILENT = "operatorSilent"
+    ENDING = "ending"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     """Sign of life to one customer, every ten seconds.
@@ -46,7 +63,7 @@ class Heartbeat:
     counter: rises by one each time and goes on over restarts; 32 bits, after the largest comes 0. last_sequence: of the newest
     schedule, None: none yet. bypass: heat goes to the dry coolers, none to the customer. boiler_on: "start the boiler"; true
     also where nothing is known. boiler_kw: heat to make ready, None: as much as is needed, since we do not know.
-    operator_silent: nobody has spoken for the cluster lately, so the schedule may be true no more.
+    operator_silent: nobody has spoken for the cluster lately, so the schedule may be true no more. state: what it is worth.
     """
 
     offtake_id: str
@@ -60,6 +77,7 @@ class Heartbeat:
     alarm: AlarmLevel
     alarm_text: str = ""
     operator_silent: bool = False
+    state: ScheduleState = ScheduleState.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,7 +222,7 @@ def test_a_bare_socket_reads_who_we_are() -> None:
         async with served() as world:
             raw = await world.raw()
             head = await raw.registers(0, 8)
-            assert head[:4] == [0x4844, 1, 0x0102, 0x0304]
+            assert head[:4] == [0x4844, 2, 0x0102, 0x0304]
             site = b"".join(word.to_bytes(2, "big") for word in await raw.registers(8, 32))
             assert site.rstrip(b"\0").decode() == SITE
             assert await raw.registers(0, 104, function=3) == await raw.registers(0, 104)

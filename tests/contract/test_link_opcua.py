@@ -141,9 +141,8 @@ def test_quality_falls_with_the_schedule_the_operator_and_our_being_in_charge(wo
 
         world.clock.later = timedelta(hours=2)
         world.do(world.desk.beat())
-        stale = await becomes("town/Schedule/HeatKw", "UncertainLastUsableValue")
-        assert stale.Value is not None
-        assert stale.Value.Value == [40.0] * 4
+        run_out = await becomes("town/Schedule/HeatKw", "BadNoData")
+        assert run_out.Value is None or run_out.Value.Value is None
         (needed,) = await values(world, client, ["town/Heartbeat/BoilerNeeded"])
         assert (status(needed), needed.Value and needed.Value.Value) == ("Good", True)
         world.desk.alive = False

@@ -73,6 +73,24 @@ def test_schedules_and_boiler_changes_arrive_signed(there: Receiver, tmp_path: P
     asyncio.run(story())
 
 
+def test_a_schedule_that_holds_again_is_no_repeat_that_a_receiver_drops(there: Receiver, tmp_path: Path) -> None:
+    async def story() -> None:
+        world = World()
+        async with pushing(options_for(tmp_path, there.url), world):
+            first = await world.plan(1)
+            await until(lambda: there.of("schedule") == [first])
+            world.alive = False
+            await world.beat()
+            await until(lambda: there.of("schedule") == [first, None])
+            world.alive = True
+            await world.beat()
+            await until(lambda: there.of("schedule") == [first, None, first])
+        assert there.wrong == []
+        assert len(set(there.ids)) == len(there.ids)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("faults", [[500, 503, 429, 404], ["redirect", "redirect"], ["hang up", "hang up"], ["slow", "slow"]])
 def test_what_was_not_taken_is_tried_again_under_the_same_id(there: Receiver, tmp_path: Path, faults: list[int | str]) -> None:
     async def story() -> None:

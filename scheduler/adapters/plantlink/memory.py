@@ -50,7 +50,7 @@ class MemoryDesk:
         self._waiting = asyncio.Condition()
         self.letters: deque[Letter] = deque(maxlen=MAX_KEPT)
         self.refusals: deque[Refusal] = deque(maxlen=MAX_KEPT)
-        self.alive = True
+        self.alive, self.ending = True, False
         self._boards = {
             offtake: Board(
                 site_id=site_id, plug_id=plug_of[offtake], offtake_id=offtake, version=1,
@@ -110,7 +110,10 @@ class MemoryDesk:
 
     def _beat_of(self, offtake_id: str, schedule: Mapping[str, object] | None, seen: PlantSeen, counter: int) -> Heartbeat:
         now_utc = self._clock.now_utc()
-        state = LinkState(offtake_id=offtake_id, operator_utc=now_utc if self.alive else None, schedule=schedule, seen=seen)
+        operator_utc = now_utc if self.alive else None
+        state = LinkState(
+            offtake_id=offtake_id, operator_utc=operator_utc, schedule=schedule, seen=seen, ending=self.ending
+        )  # fmt: skip
         return heartbeat_of(state, counter, now_utc, self._times)
 
     async def _changes(self, board: Board, **changed: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from scheduler.core.publishing.letters import NotALetter, body_of
+from scheduler.core.publishing.shown import shown_of
 from scheduler.domain.plantlink import Heartbeat, Letter, LinkProtocol, Receipt, Sender
 from scheduler.ports import Clock, PlantDesk
 
@@ -27,12 +28,12 @@ class DeskPlantClient:
     async def schedule(self) -> Mapping[str, object] | None:
         """As the port says."""
         board = self._desk.boards().get(self._offtake_id)
-        return None if board is None else board.schedule
+        return None if board is None else shown_of(board, self._clock.now_utc()).schedule
 
     async def heartbeat(self) -> Heartbeat | None:
         """As the port says."""
         board = self._desk.boards().get(self._offtake_id)
-        return None if board is None else board.heartbeat
+        return None if board is None else shown_of(board, self._clock.now_utc()).heartbeat
 
     async def say(self, kind: str, payload: Mapping[str, object]) -> Receipt:
         """As the port says."""

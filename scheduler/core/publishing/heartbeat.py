@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from scheduler.core.publishing.message import number, parsed
+from scheduler.core.publishing.message import number
+from scheduler.core.publishing.shown import REASONS, state_of
 from scheduler.domain.link_options import LinkTimes
-from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, PlantSeen
+from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, PlantSeen, ScheduleState
 
 COUNTERS = 2**32
 
@@ -22,7 +23,7 @@ class LinkState:
     """What the heartbeat of one offtake is made of.
 
     operator_utc: when the operator in charge was last heard, None: never. critical, warning: what is wrong with us, empty when
-    nothing is. bypass: our side delivers nothing to this customer.
+    nothing is. bypass: our side delivers nothing to this customer. ending: this is the last that the link says.
     """
 
     offtake_id: str
@@ -32,6 +33,7 @@ class LinkState:
     critical: str = ""
     warning: str = ""
     bypass: bool = False
+    ending: bool = False
 
 
 def next_counter(counter: int) -> int:
@@ -41,7 +43,9 @@ def next_counter(counter: int) -> int:
 
 def heartbeat_of(state: LinkState, counter: int, now_utc: datetime, times: LinkTimes) -> Heartbeat:
     """What is said at `now_utc`."""
-    why = _unknown(state, now_utc, times)
+    operator_silent = _operator_silent(state, now_utc, times)
+    worth = state_of(state.schedule, now_utc, silent=operator_silent, ending=state.ending)
+    why = _unknown(worth, state.seen)
     planned_kw = None if state.schedule is None else number(state.schedule.get("boilerRequestKw"))
     silent = _plant_silent(state.seen, now_utc, times)
     mode = LinkMode.FALLBACK if why or silent else LinkMode.AUTO
@@ -60,24 +64,16 @@ def heartbeat_of(state: LinkState, counter: int, now_utc: datetime, times: LinkT
         boiler_kw=None if why or state.bypass else planned_kw,
         alarm=level,
         alarm_text=text,
-        operator_silent=_operator_silent(state, now_utc, times),
+        operator_silent=operator_silent,
+        state=worth,
     )
 
 
-def _unknown(state: LinkState, now_utc: datetime, times: LinkTimes) -> str:
+def _unknown(worth: ScheduleState, seen: PlantSeen) -> str:
     """Why nobody can count on our heat; empty when he can."""
-    if _operator_silent(state, now_utc, times):
-        return "the operator is silent"
-    if state.schedule is None:
-        return "there is no schedule yet"
-    until_utc = parsed(state.schedule.get("validUntil"))
-    if until_utc is None or now_utc >= until_utc:
-        return "the schedule has run out"
-    if state.schedule.get("kind") in {"cancel", "fallback"}:
-        return "the schedule was withdrawn"
-    if state.schedule.get("mode") == "advisory":
-        return "the schedule is advice: nobody has promised this heat"
-    return "" if state.seen.override is None else "a person at the plant has taken over"
+    if worth is not ScheduleState.IN_FORCE:
+        return REASONS[worth]
+    return "" if seen.override is None else "a person at the plant has taken over"
 
 
 def _operator_silent(state: LinkState, now_utc: datetime, times: LinkTimes) -> bool:

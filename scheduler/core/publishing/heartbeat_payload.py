@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scheduler.core.publishing.heartbeat import COUNTERS
 from scheduler.core.publishing.message import number, parsed, rounded, stamp
-from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode
+from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, ScheduleState
 
 
 def heartbeat_payload(heartbeat: Heartbeat) -> dict[str, object]:
@@ -22,6 +22,8 @@ def heartbeat_payload(heartbeat: Heartbeat) -> dict[str, object]:
         "boilerKw": None if heartbeat.boiler_kw is None else rounded(heartbeat.boiler_kw),
         "alarm": heartbeat.alarm.name.lower(),
         "alarmText": heartbeat.alarm_text,
+        "operatorSilent": heartbeat.operator_silent,
+        "scheduleState": heartbeat.state.value,
     }
 
 
@@ -33,6 +35,7 @@ def heartbeat_from(payload: object) -> Heartbeat | None:
     if isinstance(counter, bool) or not isinstance(counter, int) or not 0 <= counter < COUNTERS or at_utc is None:
         return None
     alarms = {level.name.lower(): level for level in AlarmLevel}
+    states = {state.value: state for state in ScheduleState}
     mode, alarm = payload.get("mode"), alarms.get(str(payload.get("alarm")))
     if mode not in set(LinkMode) or alarm is None or not isinstance(payload.get("offtakeId"), str):
         return None
@@ -47,4 +50,6 @@ def heartbeat_from(payload: object) -> Heartbeat | None:
         boiler_kw=number(payload.get("boilerKw")),
         alarm=alarm,
         alarm_text=str(payload.get("alarmText") or ""),
+        operator_silent=payload.get("operatorSilent", False) is not False,
+        state=states.get(str(payload.get("scheduleState")), ScheduleState.NONE),
     )

@@ -165,7 +165,7 @@ def cancelled(last: Mapping[str, object], now_utc: datetime, reason: str) -> dic
         return None
     near = [row for row in left if (start := parsed(row["start"])) is not None and start < now_utc + LEAD]
     missing_kw = max((number(row.get(key)) or 0.0 for row in near for key in ("heatKw", "firmKw")), default=0.0)
-    zero = dict.fromkeys(("heatKw", "p10", "p90", "firmKw", "minKw", "flowM3h", "probShortfall"), 0.0)
+    zero = dict.fromkeys(("heatKw", "p10", "p90", "firmKw", "maxKw", "minKw", "flowM3h", "probShortfall"), 0.0)
     text = "|".join((str(last.get("messageId")), str(sequence + 1), "cancel"))
     return {
         **last,

@@ -64,7 +64,7 @@ def offer_of(
     """The offer of one customer."""
     grid, name = plan.grid, offtake.offtake_id
     let_go = plan.status is PlanStatus.LET_GO
-    max_kw = np.minimum(slot_capability_kw(plug, grid), offtake.max_heat_kw)
+    max_kw = np.zeros(grid.slots) if let_go else np.minimum(slot_capability_kw(plug, grid), offtake.max_heat_kw)
     sold_kw = on_slots(plan.sold_kw.get(name, np.zeros(grid.slots)), plan)
     p50_kw = np.zeros(grid.slots) if let_go else np.clip(sold_kw, 0.0, max_kw)
     demand = outlook.demand_kw[name]

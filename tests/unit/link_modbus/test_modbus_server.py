@@ -63,7 +63,7 @@ def test_every_request_gets_its_answer(pdu: bytes, unit: int, answer: str) -> No
             client = await world.raw()
             assert (await client.ask(pdu, unit)).hex() == answer
             # The connection goes on after an exception.
-            assert (await client.ask(read(4, 1, 1))).hex() == "04020001"
+            assert (await client.ask(read(4, 1, 1))).hex() == "04020002"
 
     asyncio.run(run())
 
@@ -251,7 +251,7 @@ def test_a_desk_that_fails_is_our_fault_and_told_once() -> None:
 
 async def _still_well(world: Served) -> None:
     client = await world.raw()
-    assert await client.registers(0, 4) == [0x4844, 1, 0x0102, 0x0304]
+    assert await client.registers(0, 4) == [0x4844, 2, 0x0102, 0x0304]
     assert world.told == []
     assert world.interface.trouble() == ""
 

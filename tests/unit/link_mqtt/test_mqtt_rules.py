@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scheduler.adapters.plantlink.mqtt.hearing import retained_wrong
-from scheduler.adapters.plantlink.mqtt.publishing import standing
 from scheduler.adapters.plantlink.mqtt.session import checked, trusted
 from scheduler.adapters.plantlink.mqtt.topics import topics_of
 from scheduler.core.publishing.letters import body_of
 from scheduler.core.publishing.message import stamp
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.link_options import MqttOptions, TlsFiles
-from scheduler.domain.plantlink import AlarmLevel, Board, Heartbeat, LinkMode
 from scheduler.domain.time import utc
 
 NOW = utc("2026-01-15T10:00:00+00:00")
@@ -94,16 +92,3 @@ def test_only_tls_or_this_machine_makes_a_broker_s_promise_worth_something() -> 
 )
 def test_a_retained_letter_counts_when_it_tells_its_own_time(kind: str, payload: dict[str, object], believed: bool) -> None:
     assert (retained_wrong(body_of(kind, payload), NOW) == "") is believed
-
-
-@pytest.mark.parametrize(("until", "stands"), [(NOW + timedelta(seconds=1), True), (NOW, False), (None, False)])
-def test_what_has_run_out_is_cleared(until: datetime | None, stands: bool) -> None:
-    beat = Heartbeat(
-        offtake_id="city", counter=0, at_utc=NOW, last_sequence=None, mode=LinkMode.AUTO, bypass=False, boiler_on=True,
-        boiler_kw=None, alarm=AlarmLevel.NONE,
-    )  # fmt: skip
-    schedule = None if until is None else {"validUntil": stamp(until)}
-    board = Board(
-        site_id="s", plug_id="p", offtake_id="city", version=1, heartbeat=beat, schedule=schedule, schedule_json=b"{}"
-    )
-    assert standing(board, NOW) == (b"{}" if stands else b"")

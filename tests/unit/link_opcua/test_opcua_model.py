@@ -10,9 +10,10 @@ from scheduler.adapters.plantlink.memory import canonical
 from scheduler.adapters.plantlink.opcua.client import call_of
 from scheduler.adapters.plantlink.opcua.limits import Allowance
 from scheduler.adapters.plantlink.opcua.model import KWH, M3_PER_H, METHODS, SCHEDULE, VARIABLES, Quality
-from scheduler.adapters.plantlink.opcua.shown import HEARTBEAT_OLD_S, shown
+from scheduler.adapters.plantlink.opcua.shown import shown
 from scheduler.adapters.plantlink.opcua.spoken import payload_of, values_of
 from scheduler.core.publishing.letters import KINDS, NotALetter, body_of
+from scheduler.core.publishing.shown import STALE_S
 from scheduler.domain.plantlink import AlarmLevel, Board, Heartbeat, LinkMode
 
 NOW = datetime(2026, 11, 22, 3, 7, tzinfo=UTC)
@@ -107,12 +108,12 @@ def test_the_quality_says_why_a_schedule_cannot_be_counted_on() -> None:
     # The schedule of `board` holds for an hour.
     late = board(beaten_s=-3600.0)
     run_out = shown(late, NOW + timedelta(hours=1))["Schedule/HeatKw"]
-    assert (run_out.quality, run_out.value) == (Quality.STALE, [40.0] * 4)
+    assert (run_out.quality, run_out.value) == (Quality.RUN_OUT, None)
     assert shown(board(silent=True), NOW)["Schedule/HeatKw"].quality is Quality.SILENT
     assert shown(board(silent=True), NOW)["Heartbeat/BoilerNeeded"].quality is Quality.GOOD
     assert shown(board(there=False), NOW)["Schedule/Sequence"].quality is Quality.ABSENT
     assert {one.quality for one in shown(None, NOW).values()} == {Quality.AWAY}
-    assert {one.quality for one in shown(board(beaten_s=HEARTBEAT_OLD_S + 1.0), NOW).values()} == {Quality.SILENT}
+    assert {one.quality for one in shown(board(beaten_s=STALE_S + 1.0), NOW).values()} == {Quality.SILENT}
     assert list(shown(board(), NOW)) == [one.path for one in VARIABLES] == list(shown(None, NOW))
 
 

@@ -22,6 +22,7 @@ from scheduler.adapters.plantlink.modbus.peers import per_min
 from scheduler.adapters.plantlink.modbus.registers import HEADER, INPUTS_END, RECEIPT, SCHEDULE_START, SEAL, WRITES_START, Block
 from scheduler.adapters.plantlink.modbus.words import Value
 from scheduler.adapters.plantlink.modbus.writes import Incomplete, Mailbox, Mailboxes, block_at, body_of
+from scheduler.core.publishing.shown import shown_of
 from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.link_options import ModbusOptions
 from scheduler.domain.plantlink import Board, Letter, LinkProtocol, Receipt, Sender
@@ -107,9 +108,9 @@ class Answers:
 
     def _schedule(self, board: Board) -> bytes:
         """The newest schedule as registers, made once."""
-        known = self._schedules.get(board.offtake_id)
-        if known is None or known[0] != board.schedule_json:
-            known = board.schedule_json, schedule_bytes(board.schedule, low_word_first=self._options.low_word_first)
+        known, shown = self._schedules.get(board.offtake_id), shown_of(board, self._clock.now_utc())
+        if known is None or known[0] != shown.schedule_json:
+            known = shown.schedule_json, schedule_bytes(shown.schedule, low_word_first=self._options.low_word_first)
             self._schedules[board.offtake_id] = known
         return known[1]
 
@@ -151,7 +152,7 @@ class Answers:
         values = box.values(block, self._options.low_word_first)
         number = values.get("commit", 0)
         try:
-            body = body_of(block, values, board.schedule, now_utc)
+            body = body_of(block, values, shown_of(board, now_utc).schedule, now_utc)
         except Incomplete as fault:
             box.settle(_whole(number), Receipt(accepted=False, reason=str(fault)))
             raise Refused(ExceptionCode.ILLEGAL_VALUE, str(fault)) from None

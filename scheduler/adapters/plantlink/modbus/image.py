@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scheduler.adapters.plantlink.modbus.registers import (
     BITS,
@@ -22,15 +22,15 @@ from scheduler.adapters.plantlink.modbus.registers import (
     SCHEDULE_START,
     SEAL,
     SEEN,
+    STATE_CODES,
     VERDICT_CODES,
     BitAddress,
 )
 from scheduler.adapters.plantlink.modbus.words import Value, block_bytes, encoded
 from scheduler.core.publishing.message import MAX_INTERVALS, RESOLUTION_S, number, parsed
-from scheduler.domain.plantlink import AlarmLevel, Board, Heartbeat, LinkMode
+from scheduler.core.publishing.shown import shown_of
+from scheduler.domain.plantlink import AlarmLevel, Board, LinkMode
 
-# A heartbeat that is older says nothing any more, should the desk stand still while we serve: four beats.
-STALE_S = 40.0
 VERSION_SHIFT = 256
 
 
@@ -39,27 +39,18 @@ def epoch_s(at_utc: datetime | None) -> int | None:
     return None if at_utc is None else int(at_utc.timestamp())
 
 
-def no_boiler_needed(heartbeat: Heartbeat, now_utc: datetime) -> bool:
-    """Whether the boiler may stay off; anything but a fresh heartbeat that says so means that it must start."""
-    return not heartbeat.boiler_on and fresh(heartbeat, now_utc)
-
-
-def fresh(heartbeat: Heartbeat, now_utc: datetime) -> bool:
-    """Whether a heartbeat still says something."""
-    return abs(now_utc - heartbeat.at_utc) <= timedelta(seconds=STALE_S)
-
-
 def bits_of(board: Board, now_utc: datetime) -> tuple[bool, ...]:
     """The discrete inputs, by address."""
-    beat = board.heartbeat
+    shown = shown_of(board, now_utc)
+    beat = shown.heartbeat
     bits = dict.fromkeys(BitAddress, False)
-    bits[BitAddress.NO_BOILER_NEEDED] = no_boiler_needed(beat, now_utc)
+    bits[BitAddress.NO_BOILER_NEEDED] = not beat.boiler_on
     bits[BitAddress.HEAT_GOES_TO_YOU] = not beat.bypass
     bits[BitAddress.AUTOMATIC] = beat.mode is LinkMode.AUTO
     bits[BitAddress.NO_CRITICAL_ALARM] = beat.alarm is not AlarmLevel.CRITICAL
     bits[BitAddress.NO_ALARM] = beat.alarm is AlarmLevel.NONE
     bits[BitAddress.OPERATOR_HEARD] = not beat.operator_silent
-    return tuple(bits[BitAddress(i)] and fresh(beat, now_utc) for i in range(BITS))
+    return tuple(bits[BitAddress(i)] and shown.fresh for i in range(BITS))
 
 
 def live_bytes(board: Board, now_utc: datetime, *, writable: bool, low_word_first: bool) -> bytes:
@@ -101,12 +92,13 @@ def _identity(board: Board, writable: bool) -> dict[str, Value]:
 
 
 def _heartbeat(board: Board, now_utc: datetime) -> dict[str, Value]:
-    beat = board.heartbeat
+    beat = shown_of(board, now_utc).heartbeat
     return {
         "counter": beat.counter, "at": epoch_s(beat.at_utc), "lastSequence": beat.last_sequence, "mode": MODE_CODES[beat.mode],
-        "bypass": int(beat.bypass), "noBoilerNeeded": int(no_boiler_needed(beat, now_utc)), "alarm": int(beat.alarm),
+        "bypass": int(beat.bypass), "noBoilerNeeded": int(not beat.boiler_on), "alarm": int(beat.alarm),
         "operatorSilent": int(beat.operator_silent), "age": max(0, int((now_utc - beat.at_utc).total_seconds())),
         "boilerKw": beat.boiler_kw, "alarmText": beat.alarm_text,
+        "scheduleState": STATE_CODES[beat.state],
     }  # fmt: skip
 
 

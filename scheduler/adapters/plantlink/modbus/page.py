@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath, PurePosixPath
 
-from scheduler.adapters.plantlink.modbus.image import STALE_S, schedule_bytes
+from scheduler.adapters.plantlink.modbus.image import schedule_bytes
 from scheduler.adapters.plantlink.modbus.registers import (
     ANSWER,
     BEAT,
@@ -15,6 +15,7 @@ from scheduler.adapters.plantlink.modbus.registers import (
     IDENTITY,
     INTERVAL,
     INTERVALS_START,
+    LAYOUT,
     MAX_READ,
     OVERRIDE,
     RECEIPT,
@@ -27,6 +28,7 @@ from scheduler.adapters.plantlink.modbus.registers import (
 )
 from scheduler.adapters.plantlink.modbus.words import not_known
 from scheduler.core.publishing.message import MAX_INTERVALS
+from scheduler.core.publishing.shown import STALE_S
 
 # What the old counting adds to an address, for input and for holding registers.
 INPUT_REFERENCE, HOLDING_REFERENCE, BIT_REFERENCE = 30001, 40001, 10001
@@ -47,7 +49,8 @@ that our heat can be counted on, everything else means **start the boiler**. You
 | what happens | what your PLC reads |
 |---|---|
 | we ask for the boiler, no schedule, schedule run out, withdrawn or only advice, bypass, your manual override | 0 |
-| our operator is gone, the link still runs | 0 after 40 s, and register {HEARTBEAT.address("operatorSilent")} is 1 |
+| our operator is gone, the link still runs | 0 after 40 s, register {HEARTBEAT.address("operatorSilent")} is 1, and no \
+schedule is there any more |
 | our heartbeat stands still while the server still answers | the counter at {HEARTBEAT.address("counter")} no longer moves; \
 0 after {STALE_S:.0f} s |
 | another of our machines is in charge | the connection ends without an answer, until the address is that machine's |
@@ -88,7 +91,8 @@ READING = f"""
    with and inverted by 0xFFFFFFFF, so that the text 123456789 gives 0xCBF43926; over the bytes as they came, high byte of each
    register first). Otherwise begin again at 3.
 6. Act by the sequence: a higher one takes the place of yours, an equal one is the same, a lower one is to be dropped. After
-   `validUntil` your contract's fallback holds.
+   `validUntil` your contract's fallback holds. A schedule that nobody stands behind is not shown: 0 intervals, all else not
+   known; register {HEARTBEAT.address("scheduleState")} says why. It may come back under the same sequence, and holds then.
 
 From a read of register {HEADER.start} on, one connection sees one schedule until it has read the seal, for at most 10 s; other
 connections are not bound by it. Intervals that are not used read as zeros.
@@ -143,7 +147,7 @@ TRYING = """
 ask="mbpoll -m tcp -p 15020 -0 -1 -a 1"
 """
 TRIED = (
-    (f"-t 3:hex -r {IDENTITY.start} -c 4 127.0.0.1", "0x4844 0x0001 0x0102 0x0304: this map, high word first"),
+    (f"-t 3:hex -r {IDENTITY.start} -c 4 127.0.0.1", f"0x4844 0x{LAYOUT:04X} 0x0102 0x0304: this map, high word first"),
     (f"-t 1 -r 0 -c {len(BIT_SAYS)} 127.0.0.1", "the discrete inputs; all 1: no boiler needed"),
     (f"-t 3:int -B -r {HEARTBEAT.address('counter')} -c 1 127.0.0.1", "the counter of the heartbeat"),
     (f"-t 3:int -B -r {INTERVALS_START} -c 7 127.0.0.1", "the first interval: its start, then W"),

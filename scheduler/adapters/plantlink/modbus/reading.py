@@ -19,14 +19,16 @@ from scheduler.adapters.plantlink.modbus.registers import (
     PROBE,
     SCHEDULE_MODE_CODES,
     SEAL,
+    STATE_CODES,
 )
 from scheduler.adapters.plantlink.modbus.words import Value, block_values, count_of
 from scheduler.core.publishing.message import MAX_INTERVALS, RESOLUTION, stamp
-from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode
+from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, ScheduleState
 
 KINDS = {code: kind.value for kind, code in KIND_CODES.items()}
 SCHEDULE_MODES = {code: name for name, code in SCHEDULE_MODE_CODES.items()}
 MODES = {int(code): mode for mode, code in MODE_CODES.items()}
+STATES = {code: state for state, code in STATE_CODES.items()}
 ALARMS: dict[int | None, AlarmLevel] = {int(level): level for level in AlarmLevel}
 LARGEST_COUNTER = 2**32 - 1
 VERSION_SHIFT = 256
@@ -74,6 +76,7 @@ def heartbeat_of(words: Sequence[int], offtake_id: str, swapped: bool) -> Heartb
         alarm=ALARMS.get(_whole(told["alarm"]), AlarmLevel.CRITICAL),
         alarm_text=str(told["alarmText"]),
         operator_silent=told["operatorSilent"] != 0,
+        state=STATES.get(_whole(told["scheduleState"]) or 0, ScheduleState.NONE),
     )
 
 

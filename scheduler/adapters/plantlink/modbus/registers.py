@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
 from scheduler.core.publishing.message import MAX_INTERVALS, Kind
-from scheduler.domain.plantlink import AckVerdict, LinkMode
+from scheduler.domain.plantlink import AckVerdict, LinkMode, ScheduleState
 
-LAYOUT = 1
+LAYOUT = 2
 MAGIC = 0x4844
 PROBE = 0x01020304
 TEXT_WORDS = 32
@@ -130,6 +130,7 @@ class ResultCode(IntEnum):
 MODE_CODES = {LinkMode.AUTO: ModeCode.AUTO, LinkMode.MANUAL: ModeCode.MANUAL, LinkMode.FALLBACK: ModeCode.FALLBACK}
 KIND_CODES = {kind: i for i, kind in enumerate(Kind, start=1)}
 VERDICT_CODES = {AckVerdict.ACCEPTED: 1, AckVerdict.PARTIAL: 2, AckVerdict.REJECTED: 3}
+STATE_CODES = {state: i for i, state in enumerate(ScheduleState, start=1)}
 SCHEDULE_MODE_CODES = {"advisory": 1, "dispatch": 2}
 BIT_SAYS: Mapping[BitAddress, str] = {
     BitAddress.NO_BOILER_NEEDED: "our heat can be counted on: the boiler may stay off; 0: start the boiler",
@@ -223,6 +224,7 @@ HEARTBEAT = _block("heartbeat", 110, (
     _u16("age", "how long ago the heartbeat was, when you read this", "s"),
     _kw("boilerKw", "heat that the boiler should make ready; not known: as much as you need"),
     _text("alarmText", "what is wrong"),
+    _u16("scheduleState", "what the newest schedule is worth", codes=_named(STATE_CODES.items())),
 ))  # fmt: skip
 
 SEEN = _block("heard of you", 160, (

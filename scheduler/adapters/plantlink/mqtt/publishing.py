@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 
 from scheduler.adapters.plantlink.mqtt.session import V5, BoundedClient, MqttError, said_properties
 from scheduler.adapters.plantlink.mqtt.topics import ONLINE, Topics
 from scheduler.core.publishing.heartbeat_payload import heartbeat_payload
 from scheduler.core.publishing.message import SCHEMA_VERSION, parsed
-from scheduler.domain.plantlink import Board, Heartbeat
+from scheduler.core.publishing.shown import shown_of
+from scheduler.domain.plantlink import Heartbeat
 from scheduler.ports import Clock, PlantDesk
 
 # A heartbeat that lay at the broker for longer is no sign of life.
@@ -57,9 +57,10 @@ class Publisher:
         board = self._desk.boards().get(self._offtake_id)
         if board is None:
             return False
-        if board.heartbeat != self._beat:
-            self._beat = board.heartbeat
-            payload = json.dumps(heartbeat_payload(board.heartbeat), separators=(",", ":")).encode()
+        beat = shown_of(board, self._clock.now_utc()).heartbeat
+        if beat != self._beat:
+            self._beat = beat
+            payload = json.dumps(heartbeat_payload(beat), separators=(",", ":")).encode()
             await self._publish(self._topics.heartbeat, payload, retain=False, expires_s=HEARTBEAT_EXPIRES_S)
         return True
 
@@ -69,11 +70,12 @@ class Publisher:
         if board is None:
             return False
         now_utc = self._clock.now_utc()
-        data = standing(board, now_utc)
+        shown = shown_of(board, now_utc)
+        data = shown.schedule_json
         if self._schedule == data:
             return True
         self._schedule = data
-        until_utc = _until(board) if data else None
+        until_utc = None if shown.schedule is None else parsed(shown.schedule.get("validUntil"))
         expires_s = None if until_utc is None else max(1, int((until_utc - now_utc).total_seconds()))
         await self._publish(self._topics.schedule, data, retain=True, expires_s=expires_s)
         return True
@@ -90,14 +92,3 @@ class Publisher:
         await self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if self._client.denied:
             raise MqttError(f"the broker does not let us publish: {self._client.denied}")
-
-
-def standing(board: Board, now_utc: datetime) -> bytes:
-    """What the retained message has to be: a schedule until it has run out, then nothing."""
-    until_utc = _until(board)
-    return b"" if until_utc is None or until_utc <= now_utc else board.schedule_json
-
-
-def _until(board: Board) -> datetime | None:
-    """When the board's schedule runs out; None: there is none."""
-    return None if board.schedule is None else parsed(board.schedule.get("validUntil"))

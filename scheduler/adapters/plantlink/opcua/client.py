@@ -16,7 +16,7 @@ from scheduler.adapters.plantlink.opcua.model import HEARTBEAT, METHODS, NAMESPA
 from scheduler.adapters.plantlink.opcua.spoken import payload_of, values_of
 from scheduler.core.publishing.message import problems
 from scheduler.domain.errors import Misconfigured
-from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, Receipt
+from scheduler.domain.plantlink import AlarmLevel, Heartbeat, LinkMode, Receipt, ScheduleState
 
 if TYPE_CHECKING:
     from asyncua import Client, ua
@@ -139,6 +139,7 @@ class OpcuaPlantClient:
         found = {one.path.removeprefix("Heartbeat/"): value for one, value in zip(HEARTBEAT, values, strict=True)}
         if not isinstance(found["Counter"], int) or not isinstance(found["At"], datetime) or found["Mode"] not in set(LinkMode):
             return None
+        states = {state.value: state for state in ScheduleState}
         level, sequence, boiler_kw = found["AlarmLevel"], found["LastSequence"], found["BoilerKw"]
         return Heartbeat(
             offtake_id=self._offtake,
@@ -152,6 +153,7 @@ class OpcuaPlantClient:
             alarm=AlarmLevel(level) if isinstance(level, int) and level in set(AlarmLevel) else AlarmLevel.CRITICAL,
             alarm_text=str(found["AlarmText"] or ""),
             operator_silent=found["OperatorSilent"] is not False,
+            state=states.get(str(found["ScheduleState"]), ScheduleState.NONE),
         )
 
     async def _read(self, paths: Sequence[str]) -> list[object]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scheduler.domain.plantlink import ScheduleState
+
 NAMESPACE = "urn:heat-dispatch:plant-link:1"
 ROOT = "HeatDispatch"
 OFFTAKE_TYPE = "OfftakeType"
@@ -32,17 +34,19 @@ class Quality(StrEnum):
     """How good a value is, by the name of its OPC UA status code."""
 
     GOOD = "Good"
-    STALE = "UncertainLastUsableValue"
+    RUN_OUT = "BadNoData"
     ABSENT = "BadWaitingForInitialData"
     SILENT = "BadNoCommunication"
+    ENDING = "BadShutdown"
     AWAY = "BadOutOfService"
 
 
 QUALITY_MEANS = {
     Quality.GOOD: "as it is now",
-    Quality.STALE: "a schedule that has run out: the value is there, count on nothing of it",
+    Quality.RUN_OUT: "the schedule has run out; no value: count on nothing",
     Quality.ABSENT: "not known: no schedule yet, or you have not said it; no value",
     Quality.SILENT: "the operator, or the link itself, was not heard for too long; no value: start the boiler",
+    Quality.ENDING: "the link is being stopped; no value: start the boiler",
     Quality.AWAY: "another server of ours is in charge, or this contract is served here no more; no value: ask the other",
 }
 
@@ -143,6 +147,7 @@ HEARTBEAT = (
     Variable("Heartbeat/Bypass", Kind.BOOLEAN, "our heat goes to the dry coolers, none to you"),
     Variable("Heartbeat/BoilerNeeded", Kind.BOOLEAN, "start the boiler; a bad status says so too"),
     Variable("Heartbeat/BoilerKw", Kind.DOUBLE, "heat to make ready; bad: as much as you need", KW),
+    Variable("Heartbeat/ScheduleState", Kind.STRING, f"what the newest schedule is worth: {', '.join(ScheduleState)}"),
     Variable("Heartbeat/OperatorSilent", Kind.BOOLEAN, "our planning program was not heard for 40 s"),
     Variable("Heartbeat/AlarmLevel", Kind.UINT32, "0 none, 1 warning, 2 critical"),
     Variable("Heartbeat/AlarmText", Kind.STRING, "the worst alarm in words"),

@@ -6,17 +6,21 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 from scheduler.adapters.plantlink.opcua.model import HEARD, HEARTBEAT, SCHEDULE, VARIABLES, Quality
 from scheduler.core.publishing.message import RESOLUTION_S, number, parsed
-from scheduler.domain.plantlink import Board, Heartbeat, PlantSeen
+from scheduler.core.publishing.shown import shown_of
+from scheduler.domain.plantlink import Board, Heartbeat, PlantSeen, ScheduleState
 
 Value = bool | int | float | str | datetime | list[float] | list[datetime] | None
 
-# A heartbeat comes every ten seconds; one so old means that whoever makes it has stopped.
-HEARTBEAT_OLD_S = 45.0
+# What a schedule that is not shown has instead of values.
+INSTEAD = {
+    ScheduleState.NONE: Quality.ABSENT, ScheduleState.RUN_OUT: Quality.RUN_OUT, ScheduleState.OPERATOR_SILENT: Quality.SILENT,
+    ScheduleState.ENDING: Quality.ENDING, ScheduleState.STOPPED: Quality.SILENT,
+}  # fmt: skip
 HEADER_TIMES = {"IssuedAt": "issuedAt", "ValidFrom": "validFrom", "ValidUntil": "validUntil"}
 HEADER_TEXTS = {
     "Kind": "kind", "Mode": "mode", "Reason": "reason", "MeterPointId": "meterPointId", "MessageId": "messageId",
@@ -43,20 +47,17 @@ def shown(board: Board | None, now_utc: datetime) -> dict[str, Shown]:
     """All variables of one offtake by their path; None: it is not ours to show."""
     if board is None:
         return {variable.path: AWAY for variable in VARIABLES}
-    if now_utc - board.heartbeat.at_utc > timedelta(seconds=HEARTBEAT_OLD_S):
+    told = shown_of(board, now_utc)
+    if not told.fresh:
         return {variable.path: SILENT for variable in VARIABLES}
-    return {**_schedule(board, now_utc), **_heartbeat(board.heartbeat), **_heard(board.seen)}
+    return {**_schedule(told.state, told.schedule_json), **_heartbeat(told.heartbeat), **_heard(board.seen)}
 
 
-def _schedule(board: Board, now_utc: datetime) -> dict[str, Shown]:
-    if board.heartbeat.operator_silent:
-        return {variable.path: SILENT for variable in SCHEDULE}
-    if board.schedule is None:
-        return {variable.path: ABSENT for variable in SCHEDULE}
-    until_utc = parsed(board.schedule.get("validUntil"))
-    quality = Quality.GOOD if until_utc is not None and now_utc < until_utc else Quality.STALE
-    values = _schedule_values(board.schedule_json)
-    return {variable.path: Shown(values[variable.path], quality) for variable in SCHEDULE}
+def _schedule(state: ScheduleState, as_json: bytes) -> dict[str, Shown]:
+    if not as_json:
+        return {variable.path: Shown(None, INSTEAD[state]) for variable in SCHEDULE}
+    values = _schedule_values(as_json)
+    return {variable.path: Shown(values[variable.path]) for variable in SCHEDULE}
 
 
 @lru_cache(maxsize=128)
@@ -89,6 +90,7 @@ def _heartbeat(heartbeat: Heartbeat) -> dict[str, Shown]:
         "Bypass": heartbeat.bypass,
         "BoilerNeeded": heartbeat.boiler_on,
         "BoilerKw": heartbeat.boiler_kw,
+        "ScheduleState": heartbeat.state.value,
         "OperatorSilent": heartbeat.operator_silent,
         "AlarmLevel": int(heartbeat.alarm),
         "AlarmText": heartbeat.alarm_text,

@@ -32,11 +32,14 @@ from scheduler.core.publishing.letters import NotALetter, body_of
 from scheduler.core.publishing.message import stamp
 from scheduler.core.publishing.payloads import payload_of
 from scheduler.core.publishing.schema import heat_schedule_schema
+from scheduler.core.publishing.shown import Shown, shown_of
 from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.plantlink import Board, Letter, LinkProtocol, PlantSeen, Receipt, Sender
 from scheduler.ports import Clock, PlantDesk
 
 MAX_WAIT_S = 30
+# So often somebody who waits is looked after: that a schedule has run out is no news of the desk's.
+LOOK_S = 1.0
 KEEP_S = 10.0
 TOLD = {
     401: "no plant is known by this token or certificate",
@@ -63,24 +66,24 @@ class PlantRoutes:
         """Your contracts."""
         names = request.state.credential.offtakes
         boards = [board for name, board in sorted(self._boards().items()) if name in names]
-        return JSONResponse({"offtakes": [_listed(board) for board in boards]})
+        return JSONResponse({"offtakes": [_listed(board, self._shown(board)) for board in boards]})
 
     async def schedule(self, request: Request, offtake_id: OfftakeId, wait: WaitS = 0) -> Response:
-        """The newest schedule; 204: there is none yet; 304: still the one whose ETag you have."""
+        """The newest schedule; 204: there is none that somebody stands behind; 304: still the one whose ETag you have."""
         known = _etags(request)
-        board = self._board(request, offtake_id)
+        shown = self._shown(self._board(request, offtake_id))
         until_s = _now_s() + wait
         version = await self._desk.changed(-1, 1.0) if wait else 0
         while True:
-            board = self._board(request, offtake_id)
+            shown = self._shown(self._board(request, offtake_id))
             left_s = until_s - _now_s()
-            if left_s <= 0.0 or not _has(known, board):
-                return _schedule_answer(board, known)
-            version = await self._desk.changed(version, left_s)
+            if left_s <= 0.0 or not _has(known, shown):
+                return _schedule_answer(shown, known)
+            version = await self._desk.changed(version, min(left_s, LOOK_S))
 
     async def heartbeat(self, request: Request, offtake_id: OfftakeId) -> Response:
         """Our sign of life, and whether the boiler must start."""
-        return JSONResponse(heartbeat_payload(self._board(request, offtake_id).heartbeat))
+        return JSONResponse(heartbeat_payload(self._shown(self._board(request, offtake_id)).heartbeat))
 
     async def plant(self, request: Request, offtake_id: OfftakeId) -> Response:
         """What we have heard of you."""
@@ -150,6 +153,9 @@ class PlantRoutes:
             raise standby()
         return boards
 
+    def _shown(self, board: Board) -> Shown:
+        return shown_of(board, self._clock.now_utc())
+
     def _board(self, request: Request, offtake_id: str) -> Board:
         """The board of an offtake; whether others exist is nobody's business."""
         board = self._boards().get(offtake_id)
@@ -172,7 +178,7 @@ def app_of(routes: PlantRoutes) -> FastAPI:
             "description": "the newest schedule",
             "content": {"application/json": {"schema": _of("HeatSchedule"), "example": SCHEDULE}},
         },
-        204: {"description": "no schedule yet"},
+        204: {"description": "no schedule that somebody stands behind; the heartbeat's scheduleState says why"},
         304: {"description": "not changed"},
     }
     _read(app, f"{one}/schedule", routes.schedule, told)
@@ -241,9 +247,9 @@ async def _as_problem(request: Request, error: Exception) -> Response:
     return problem.response(request.scope)
 
 
-def etag_of(board: Board) -> str:
+def etag_of(shown: Shown) -> str:
     """The schedule's digest, quoted as HTTP wants it."""
-    return f'"{hashlib.sha256(board.schedule_json).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(shown.schedule_json).hexdigest()[:32]}"'
 
 
 def _etags(request: Request) -> frozenset[str]:
@@ -252,24 +258,24 @@ def _etags(request: Request) -> frozenset[str]:
     return frozenset(one.strip().removeprefix("W/") for one in said.split(",") if one.strip())
 
 
-def _has(known: frozenset[str], board: Board) -> bool:
-    """Whether the client has this schedule; who has none waits for the first."""
-    if board.schedule is None:
-        return True
-    return "*" in known or etag_of(board) in known
+def _has(known: frozenset[str], shown: Shown) -> bool:
+    """Whether the client has this schedule; who has none waits for the first, and who has one hears that there is none."""
+    if shown.schedule is None:
+        return not known
+    return "*" in known or etag_of(shown) in known
 
 
-def _schedule_answer(board: Board, known: frozenset[str]) -> Response:
-    if board.schedule is None:
+def _schedule_answer(shown: Shown, known: frozenset[str]) -> Response:
+    if shown.schedule is None:
         return Response(status_code=204)
-    headers = {"ETag": etag_of(board)}
-    if _has(known, board):
+    headers = {"ETag": etag_of(shown)}
+    if _has(known, shown):
         return Response(status_code=304, headers=headers)
-    return Response(board.schedule_json, media_type="application/json", headers=headers)
+    return Response(shown.schedule_json, media_type="application/json", headers=headers)
 
 
-def _listed(board: Board) -> dict[str, object]:
-    schedule = board.schedule or {}
+def _listed(board: Board, shown: Shown) -> dict[str, object]:
+    schedule = shown.schedule or {}
     return {
         "offtakeId": board.offtake_id, "siteId": board.site_id, "plugId": board.plug_id, "version": board.version,
         "sequence": schedule.get("sequence"), "validUntil": schedule.get("validUntil"),

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from scheduler.domain.plantlink import ScheduleState
+
 AT = "2026-01-31T23:45:00Z"
 Instant = Annotated[datetime, Field(examples=[AT], description="UTC, with a Z")]
 Kw = Annotated[float, Field(description="kW of heat")]
@@ -55,7 +57,8 @@ class HeartbeatAnswer(Said):
     model_config = such_as(
         {
             "offtakeId": "city", "counter": 90211, "at": AT, "lastSequence": 412, "mode": "auto", "bypass": False,
-            "boilerOn": False, "boilerKw": 0.0, "alarm": "none", "alarmText": "",
+            "boilerOn": False, "boilerKw": 0.0, "alarm": "none", "alarmText": "", "operatorSilent": False,
+            "scheduleState": "inForce",
         }
     )  # fmt: skip
     offtake_id: str
@@ -68,10 +71,14 @@ class HeartbeatAnswer(Said):
     boiler_kw: Annotated[float | None, Field(description="heat to make ready, kW; null: as much as you need")]
     alarm: Literal["none", "warning", "critical"]
     alarm_text: str
+    operator_silent: Annotated[bool, Field(description="our planning program was not heard for 40 s")]
+    schedule_state: Annotated[
+        ScheduleState, Field(description="what the newest schedule is worth; it is shown while inForce, advice or cancelled")
+    ]
 
 
 class OfftakeAnswer(Said):
-    """One contract of yours. sequence, validUntil: of its newest schedule; null: there is none yet."""
+    """One contract of yours. sequence, validUntil: of the schedule that is shown; null: none is."""
 
     model_config = such_as(
         {"offtakeId": "city", "siteId": "north", "plugId": "hall-1", "version": 77, "sequence": 412, "validUntil": AT}

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from scheduler.core.publishing.heartbeat_payload import heartbeat_payload
 from scheduler.core.publishing.message import parsed, stamp
-from scheduler.domain.plantlink import Board
+from scheduler.core.publishing.shown import Shown
+from scheduler.domain.plantlink import Heartbeat
 
 HEARTBEAT_EXPIRES_S = 60.0
 WITHDRAWN_EXPIRES_S = 3600.0
@@ -17,7 +18,9 @@ WITHDRAWN_EXPIRES_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """One message: the same content has the same id, however often it is tried.
+    """One message: it keeps its id, however often it is tried.
+
+    What is said again later has another one, or a receiver that drops repeats would keep the "there is none" between them.
 
     expires_utc: from then on it says nothing any more, and is not sent.
     """
@@ -27,21 +30,21 @@ class News:
     expires_utc: datetime
 
 
-def schedule_news(board: Board, now_utc: datetime) -> News:
-    """The board's schedule; `data` null: there is none any more."""
-    until_utc = None if board.schedule is None else parsed(board.schedule.get("validUntil"))
+def schedule_news(shown: Shown, now_utc: datetime) -> News:
+    """The schedule that is shown; `data` null: there is none any more."""
+    until_utc = None if shown.schedule is None else parsed(shown.schedule.get("validUntil"))
     expires_utc = until_utc or now_utc + timedelta(seconds=WITHDRAWN_EXPIRES_S)
-    return _news("schedule", board.offtake_id, board.schedule_json or b"null", now_utc, expires_utc)
+    return _news("schedule", shown.heartbeat.offtake_id, shown.schedule_json or b"null", now_utc, expires_utc)
 
 
-def heartbeat_news(board: Board, now_utc: datetime) -> News:
-    """The board's heartbeat, with the boiler signal."""
-    data = json.dumps(heartbeat_payload(board.heartbeat), separators=(",", ":")).encode()
-    return _news("heartbeat", board.offtake_id, data, now_utc, now_utc + timedelta(seconds=HEARTBEAT_EXPIRES_S))
+def heartbeat_news(heartbeat: Heartbeat, now_utc: datetime) -> News:
+    """The heartbeat, with the boiler signal."""
+    data = json.dumps(heartbeat_payload(heartbeat), separators=(",", ":")).encode()
+    return _news("heartbeat", heartbeat.offtake_id, data, now_utc, now_utc + timedelta(seconds=HEARTBEAT_EXPIRES_S))
 
 
 def _news(kind: str, offtake_id: str, data: bytes, now_utc: datetime, expires_utc: datetime) -> News:
-    digest = hashlib.sha256(data).hexdigest()[:32]
+    digest = hashlib.sha256(now_utc.isoformat().encode() + data).hexdigest()[:32]
     head = json.dumps({"type": kind, "offtakeId": offtake_id, "timestamp": stamp(now_utc)}, separators=(",", ":")).encode()
     return News(
         message_id=f"{kind}-{hashlib.sha256(offtake_id.encode()).hexdigest()[:8]}-{digest}",

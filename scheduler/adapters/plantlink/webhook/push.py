@@ -16,9 +16,10 @@ from scheduler.adapters.plantlink.together import until_one_ends
 from scheduler.adapters.plantlink.webhook.delivery import Door, Undelivered
 from scheduler.adapters.plantlink.webhook.news import News, heartbeat_news, schedule_news
 from scheduler.adapters.sources.web.trouble import place_of
+from scheduler.core.publishing.shown import shown_of
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.link_options import WebhookOptions
-from scheduler.domain.plantlink import Board, Heartbeat
+from scheduler.domain.plantlink import Heartbeat
 from scheduler.ports import Clock, PlantDesk
 
 REPEAT_S = 20.0
@@ -156,23 +157,24 @@ class Watch:
                 self._schedules.put(None)
                 self._beats.put(None)
             return
-        self._look_at_boiler(board, beat)
-        if board.schedule_json != self._schedule:
-            is_first, self._schedule = self._schedule is None, board.schedule_json
-            if board.schedule_json or not is_first:
-                self._schedules.put(schedule_news(board, self._clock.now_utc()))
+        shown = shown_of(board, self._clock.now_utc())
+        self._look_at_boiler(shown.heartbeat, beat)
+        if shown.schedule_json != self._schedule:
+            is_first, self._schedule = self._schedule is None, shown.schedule_json
+            if shown.schedule_json or not is_first:
+                self._schedules.put(schedule_news(shown, self._clock.now_utc()))
 
-    def _look_at_boiler(self, board: Board, beat: bool) -> None:
+    def _look_at_boiler(self, heartbeat: Heartbeat, beat: bool) -> None:
         """A heartbeat: when what matters of it has changed, and every twenty seconds."""
-        boiler, now_s = _matters(board.heartbeat), _now_s()
+        boiler, now_s = _matters(heartbeat), _now_s()
         if boiler != self._boiler or (beat and now_s - self._told_s >= REPEAT_S):
             self._boiler, self._told_s = boiler, now_s
-            self._beats.put(heartbeat_news(board, self._clock.now_utc()))
+            self._beats.put(heartbeat_news(heartbeat, self._clock.now_utc()))
 
 
 def _matters(beat: Heartbeat) -> tuple[object, ...]:
     """What of a heartbeat a plant acts on."""
-    return (beat.boiler_on, beat.boiler_kw, beat.mode, beat.bypass, beat.alarm)
+    return (beat.boiler_on, beat.boiler_kw, beat.mode, beat.bypass, beat.alarm, beat.state)
 
 
 def _now_s() -> float:
