@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from machine import settled, traces
@@ -16,6 +18,7 @@ from machine import settled, traces
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.realnode import needs
 
+BUILD_IMAGE = Path(__file__).parents[2] / "scripts" / "build-image"
 REQUIRED = "HEAT_DISPATCH_REQUIRE_CONTROLPLANE"
 
 
@@ -31,6 +34,20 @@ def node_toolbox(toolbox: Toolbox) -> Toolbox:
             pytest.fail(f"{words} ({REQUIRED} is set)", pytrace=False)
         pytest.skip(words)
     return toolbox
+
+
+@pytest.fixture(scope="session")
+def image(node_toolbox: Toolbox) -> Path:
+    """The archive of the container image of these sources (`make image`), or one that `HEAT_DISPATCH_IMAGE` names."""
+    given = os.environ.get("HEAT_DISPATCH_IMAGE")
+    command = [str(BUILD_IMAGE), "--where"]
+    path = Path(given or subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    if not path.is_file():
+        words = f"no container image of these sources at {path} (`make image`)"
+        if os.environ.get(REQUIRED) and os.geteuid() == 0 and shutil.which("apt-get"):
+            pytest.fail(f"{words} ({REQUIRED} is set)", pytrace=False)
+        pytest.skip(words)
+    return path
 
 
 @pytest.fixture(scope="module")
