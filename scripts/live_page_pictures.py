@@ -22,7 +22,8 @@ from browser import Browser, browser  # noqa: E402 - the script runs from a chec
 from scheduler.adapters.clock import SystemClock  # noqa: E402 - as above
 from scheduler.entrypoints.web.demo import FAST_S, DemoSite  # noqa: E402 - as above
 from scheduler.entrypoints.web.opened import OpenBooks  # noqa: E402 - as above
-from scheduler.entrypoints.web.server import LiveOptions, LiveServer  # noqa: E402 - as above
+from scheduler.entrypoints.web.options import LiveOptions  # noqa: E402 - as above
+from scheduler.entrypoints.web.server import LiveServer  # noqa: E402 - as above
 
 # name: width, height, scheme
 DOCUMENTED = {"desk": (1280, 1500, "light"), "night": (1280, 700, "dark"), "phone": (400, 1300, "dark")}

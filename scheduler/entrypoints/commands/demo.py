@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,23 +17,23 @@ from rich.console import Console
 from rich.live import Live
 
 from scheduler.adapters.ledger.sql import SqlLedger
+from scheduler.adapters.live.store import LiveStore
 from scheduler.core.planning.bound.problem import BoundBudget
 from scheduler.core.publishing.message import Envelope, heat_schedule
 from scheduler.domain.decision import Decision
 from scheduler.domain.ledger import CycleEntry, LedgerEntry
 from scheduler.domain.plan import Offer
-from scheduler.domain.settings import Settings, SolveBudget
+from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
-from scheduler.domain.time import utc
 from scheduler.domain.world import Scenario
 from scheduler.entrypoints.commands.backtest import show
 from scheduler.entrypoints.commands.plan import described
 from scheduler.entrypoints.console import friendly, talk, write_json, write_text
+from scheduler.entrypoints.demo_world import DEMO_BUDGET, START_UTC, DemoNotes
 from scheduler.entrypoints.options import CycleMinutes, JsonFile, Workers
 from scheduler.entrypoints.plantsim.answering import AnsweringPlants
 from scheduler.simulate.backtest import Options, backtest
-from scheduler.simulate.bookkeeping import slot_entries
 from scheduler.simulate.generate import demo_scenario
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.world import World
@@ -50,12 +52,7 @@ to the heat plant), acknowledgements.json (what the plants answered) and ledger.
     heat-dispatch demo --output demo-output --days 7 --seed 1
 """
 
-# A Monday at midnight in Copenhagen.
-START_UTC = utc("2026-01-11T23:00:00+00:00")
 LEDGER_FILE = "ledger.db"
-DEMO_POLICY = "demo"
-# Smaller than the operator's budget: a week of plans is to be had while one watches.
-DEMO_BUDGET = SolveBudget(bundle_steps=60, master_rounds=1, mip_nodes=0, dive_batches=30, target_gap=0.02)
 DEMO_BOUND = BoundBudget(rounds=8, joint_rounds=0)
 
 
@@ -83,10 +80,9 @@ class DirectLedger:
 class Witness:
     """Books the meters after every cycle, lets the plants answer, and keeps the last plan with what it was made from."""
 
-    ledger: SqlLedger
+    notes: DemoNotes
     period_s: float
     plants: AnsweringPlants
-    booked: int = 0
     snapshot: Snapshot | None = None
     decision: Decision | None = None
     settings: Settings = field(default_factory=Settings)
@@ -96,9 +92,8 @@ class Witness:
         """One cycle is over."""
         if steering.memory.snapshot is not None:
             self.plants.cycle(steering.publisher.offers, world.now_utc, steering.memory.snapshot.sequence)
-        slots = range(self.booked, world.record.slots)
-        self.ledger.append_now(slot_entries(world, slots, steering.memory.last))
-        self.booked = world.record.slots
+        # When no more jobs arrive there is little to see.
+        self.notes.cycle(world, steering, shows=world.clock.now_s <= self.period_s)
         if world.clock.now_s <= self.period_s:
             self.snapshot, self.decision = steering.memory.snapshot, steering.decision
             self.settings, self.offers = steering.settings, steering.publisher.offers
@@ -124,13 +119,16 @@ def demo(
         f"generated from seed {seed}.",
         soft_wrap=True,
     )
-    ledger = SqlLedger(f"sqlite:///{output / LEDGER_FILE}")
-    witness = Witness(ledger=ledger, period_s=days * S_PER_DAY, plants=AnsweringPlants(scenario.site.name))
+    url = f"sqlite:///{output / LEDGER_FILE}"
+    ledger, live = SqlLedger(url), LiveStore(url)
+    notes = DemoNotes(ledger, live)
+    witness = Witness(notes=notes, period_s=days * S_PER_DAY, plants=AnsweringPlants(scenario.site.name))
     try:
         pace = Options(cycle_s=cycle_minutes * int(S_PER_MIN), workers=workers, clock_s=time.perf_counter)
-        report = run(scenario, witness, console, pace)
+        report = run(scenario, witness, DirectLedger(ledger), console, pace)
     finally:
         ledger.close()
+        live.close()
     show(report, console)
     console.print("\nWhat the heat plants answered:")
     for line in witness.plants.told():
@@ -138,6 +136,9 @@ def demo(
     write_outputs(output, report, scenario.site, witness)
     write_json(json_file, report)
     console.print(f"\nOpen {output / 'report.html'} (needs no network); the ledger is {output / LEDGER_FILE}.", soft_wrap=True)
+    # As this program was called: from a checkout it is not on the path.
+    command = shlex.join([sys.argv[0], "serve", "--run", str(output)])
+    console.print(f"The live page of the week's end: {command}", soft_wrap=True, markup=False)
 
 
 def remove_old(output: Path) -> None:
@@ -146,7 +147,7 @@ def remove_old(output: Path) -> None:
         (output / name).unlink(missing_ok=True)
 
 
-def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -> dict[str, Any]:
+def run(scenario: Scenario, witness: Witness, ledger: DirectLedger, console: Console, pace: Options) -> dict[str, Any]:
     """Every strategy on the scenario; ours is watched live."""
     view = LiveRun(title=f"{scenario.site.gpus} GPUs as a heat plant, re-planned every {pace.cycle_s / S_PER_MIN:g} minutes")
     live = console.is_terminal
@@ -159,7 +160,7 @@ def run(scenario: Scenario, witness: Witness, console: Console, pace: Options) -
             on_cycle=view.update if live else DailyLine(console, witness.plants),
             on_step=witness.step,
             on_done=view.finish,
-            ledger=DirectLedger(witness.ledger),
+            ledger=ledger,
         )
         return backtest(scenario, options).to_json()
 

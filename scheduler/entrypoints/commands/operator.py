@@ -20,6 +20,7 @@ from scheduler.entrypoints.operator.run import Operator
 from scheduler.entrypoints.operator.signals import SignalOptions
 from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
 from scheduler.entrypoints.options import AllowedHosts, Contact, InsideHosts, Rates, SignalFiles
+from scheduler.entrypoints.web.options import LiveOptions
 
 HELP = """Run the operator: watch Jobs, Nodes and our kinds, plan every cycle; hold, release, stop and cap as policies allow.
 
@@ -86,6 +87,17 @@ PrometheusMatch = Annotated[
 ]
 PrometheusToken = Annotated[Path | None, typer.Option(metavar="FILE", help="File with the bearer token for the Prometheus.")]
 PrometheusCa = Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificates of the Prometheus.")]
+Record = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")]
+LivePort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Serve the live page on this port, as `heat-dispatch serve` does [default: not]."),
+]
+LiveHost = Annotated[str, typer.Option(help="Address of the live page; beyond this machine it takes --live-token-file.")]
+LiveToken = Annotated[Path | None, typer.Option(metavar="FILE", help="Whoever looks at the live page must say this token.")]
+LiveNames = Annotated[
+    list[str] | None,
+    typer.Option("--live-allow-host", metavar="NAME", help="Name by which the live page may be asked for; may be repeated."),
+]
 
 
 @friendly
@@ -104,9 +116,7 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     contact: Contact = "",
     rates: Rates = None,
     ledger: Ledger = "sqlite:///heat-dispatch.db",
-    record: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the last cycles here, for `plan --snapshot`.")
-    ] = None,
+    record: Record = None,
     agent: AgentUrls = None,
     agents_namespace: AgentsNamespace = AGENTS_NAMESPACE,
     agents_port: AgentsPort = AGENTS_PORT,
@@ -120,15 +130,17 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
     prometheus_ca: PrometheusCa = None,
     host: Annotated[str, typer.Option(help="Address of probes and metrics [default: every one].")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of probes and metrics; 0 takes a free one.")] = 8080,
+    live_port: LivePort = None,
+    live_host: LiveHost = "127.0.0.1",
+    live_token_file: LiveToken = None,
+    live_allow_host: LiveNames = None,
     writes_per_s: Annotated[float, typer.Option(min=0.1, help="Writes to the API server per second, at most.")] = 20.0,
     log_format: Annotated[str, typer.Option(help="`text` for eyes, `json` for machines.")] = "text",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the operator."""
-    form = _one_of("--log-format", log_format, ("text", "json"))
-    level = _one_of("--log-level", log_level.lower(), ("debug", "info", "warning", "error"))
-    configure(as_json=form == "json", level=level)
-    dcgm_trust = Trust(token_file=prometheus_token, ca_file=prometheus_ca)
+    _log(log_format, log_level)
+    trust = Trust(token_file=prometheus_token, ca_file=prometheus_ca)
     options = Options(
         kubeconfig=kubeconfig,
         context=context,
@@ -141,11 +153,10 @@ def operator(  # noqa: PLR0913 - one parameter per option of the command
         ledger=ledger,
         record=record,
         agents=_agents(agents_namespace, agents_port, agents_token, agents_ca, agent),
-        dcgm=DcgmOptions(
-            namespace=dcgm_namespace, port=dcgm_port, prometheus=prometheus_url, match=prometheus_match, trust=dcgm_trust
-        ),
+        dcgm=_dcgm(dcgm_namespace, dcgm_port, prometheus_url, prometheus_match, trust),
         host=host,
         port=port,
+        live=_live(live_host, live_port, live_token_file, live_allow_host),
         writes_per_s=writes_per_s,
     )
     Operator(options).run()
@@ -168,6 +179,25 @@ def _agents(namespace: str, port: int, token: Path | None, ca: Path | None, name
     """How agents are found and asked."""
     trust = Trust(token_file=token, ca_file=ca)
     return AgentOptions(namespace=namespace, port=port, secure=ca is not None, trust=trust, named=named_targets(named or ()))
+
+
+def _dcgm(namespace: str, port: int, url: str, match: str, trust: Trust) -> DcgmOptions:
+    """Who is asked for power where no agent runs."""
+    return DcgmOptions(namespace=namespace, port=port, prometheus=url, match=match, trust=trust)
+
+
+def _live(host: str, port: int | None, token: Path | None, names: list[str] | None) -> LiveOptions | None:
+    """How the live page is served; None without a port."""
+    if port is None:
+        return None
+    return LiveOptions(host=host, port=port, token_file=token, allowed_hosts=tuple(names or ()))
+
+
+def _log(form: str, level: str) -> None:
+    """Log as asked for."""
+    chosen = _one_of("--log-format", form, ("text", "json"))
+    lowest = _one_of("--log-level", level.lower(), ("debug", "info", "warning", "error"))
+    configure(as_json=chosen == "json", level=lowest)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -21,7 +21,8 @@ from scheduler.entrypoints.ending import told_to_end
 from scheduler.entrypoints.options import JsonFile
 from scheduler.entrypoints.web.demo import DemoSite
 from scheduler.entrypoints.web.opened import OpenBooks
-from scheduler.entrypoints.web.server import LiveOptions, LiveServer
+from scheduler.entrypoints.web.options import PORT, LiveOptions
+from scheduler.entrypoints.web.server import LiveServer
 
 HELP = """Serve the live page: whether all is well, heat now and planned, price, tank and GPUs, who waits and why, what is owed.
 
@@ -37,7 +38,6 @@ It reads the operator's database and needs no cluster; nothing can be changed by
     heat-dispatch serve --database postgresql+psycopg://USER@HOST/DATABASE --host 0.0.0.0 --token-file token \\
         --allow-host heat.example.org
 """
-PORT = 8090
 WAIT_S = 0.2
 Database = Annotated[
     str | None, typer.Option("--database", metavar="URL", help="The operator's database: a file, or postgresql://...")

@@ -48,7 +48,7 @@ class Floor:
     """What the foreman works with.
 
     readings: by policy and instant; max_age_s: how old they may be. standing: conditions of a policy that others know of.
-    plants: what heat plants are told, and what they said.
+    plants: what heat plants are told, and what they said. show: takes each cycle for the live page, and never waits.
     """
 
     stores: Stores
@@ -68,6 +68,7 @@ class Floor:
     record: Recorder | None = None
     standing: Callable[[str], Sequence[Condition]] = no_conditions
     make_sure: Callable[[], None] = lambda: None
+    show: Callable[[Desk, CycleRecord], None] = lambda desk, record: None
 
 
 @dataclass(slots=True, eq=False)
@@ -207,6 +208,7 @@ class Foreman:
             self._price_newcomers(desk, post, record)
             took_s = floor.clock.monotonic_s() - began_s
             self._telling.cycle(desk, record, took_s, post.observer.taken())
+            floor.show(desk, record)
             if floor.record is not None:
                 floor.record(desk, last, record)
             writer = self._writer

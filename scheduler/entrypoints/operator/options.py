@@ -12,6 +12,7 @@ from scheduler.entrypoints.operator.agents import AgentOptions
 from scheduler.entrypoints.operator.power import DcgmOptions
 from scheduler.entrypoints.operator.signals import SignalOptions
 from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
+from scheduler.entrypoints.web.options import LiveOptions
 from scheduler.loop.runner import GUARD_S
 
 TICK_S = 900.0
@@ -26,7 +27,7 @@ class Options:
     series: a series.csv with prices, weather and demand, the first link of every chain. signals: how sources are asked.
     record: folder for recorded cycles, of which the last `record_keep` stay. agents, dcgm: who is asked for
     measured power. link_host: by which a plant link knows that it stands beside this replica. pod: our own, which is labelled
-    while we lead; empty: we are none.
+    while we lead; empty: we are none. live: how the live page is served; None: it is not.
     """
 
     kubeconfig: Path | None = None
@@ -45,6 +46,7 @@ class Options:
     dcgm: DcgmOptions = field(default_factory=DcgmOptions)
     link_host: str = field(default_factory=socket.gethostname)
     pod: str = ""
+    live: LiveOptions | None = None
     writes_per_s: float = 20.0
     workers: int = 4
     cycle_s: float = TICK_S

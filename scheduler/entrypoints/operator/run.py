@@ -13,7 +13,7 @@ import numpy as np
 
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.history.sql import SqlHistory
-from scheduler.adapters.kubernetes.objects import count
+from scheduler.adapters.kubernetes.objects import count, name_of
 from scheduler.adapters.kubernetes.operator.capping import BEAT_S, Capper
 from scheduler.adapters.kubernetes.operator.counts import JobKey
 from scheduler.adapters.kubernetes.operator.hands import Hands
@@ -33,7 +33,7 @@ from scheduler.adapters.kubernetes.runtime.health import (
     caches_ready,
     moves,
 )
-from scheduler.adapters.kubernetes.runtime.kinds import LEASES, PLUGS
+from scheduler.adapters.kubernetes.runtime.kinds import LEASES, PLUGS, POLICIES
 from scheduler.adapters.kubernetes.runtime.lease import Contest
 from scheduler.adapters.kubernetes.runtime.limiter import WriteLimiter
 from scheduler.adapters.kubernetes.runtime.queue import WorkQueue
@@ -61,6 +61,7 @@ from scheduler.entrypoints.operator.plants import LIFE_S, Plants, Speaker
 from scheduler.entrypoints.operator.power import power_of
 from scheduler.entrypoints.operator.rooms import Rooms
 from scheduler.entrypoints.operator.secrets import Secrets
+from scheduler.entrypoints.operator.showing import LivePage, Showing, live_page
 from scheduler.entrypoints.operator.signals import Signals
 from scheduler.entrypoints.operator.standing import LEASE, Standing, neighbours_of
 from scheduler.entrypoints.operator.telling import Telling
@@ -78,6 +79,8 @@ RENEWAL = Timeouts(connect_s=1.5, read_s=2.0)
 
 class Operator:
     """One replica: caches are warm and probes answer from the start; cycle, guard and writes only while it leads."""
+
+    _live: LivePage | None = None
 
     def __init__(self, options: Options) -> None:
         """Build everything; nothing runs and nothing is written yet.
@@ -115,7 +118,7 @@ class Operator:
         who = Speaker(identity=self.identity, host=options.link_host)
         self._plants = Plants(LinkStore(options.ledger), self._stores, self._clock, lambda: self.foreman.desks, who)
         self._booker = Booker(options.ledger, self._clock, self._accounts)
-        self._watcher = Watcher(self._sight())
+        self._watcher, self._showing = Watcher(self._sight()), Showing(options.ledger, self._policies)
         self.foreman = Foreman(self._floor())
         self._timers = self._timers_of(options)
         # A client of its own with short limits: a renewal that hangs must fail long before the lease is over.
@@ -153,7 +156,14 @@ class Operator:
     # Life.
 
     def start(self) -> None:
-        """Warm the caches, answer probes, run for leadership."""
+        """Warm the caches, answer probes, run for leadership.
+
+        Raises:
+            Misconfigured: when the live page cannot be served as it should.
+        """
+        if self.options.live is not None:
+            self._live = live_page(self.options.ledger, self._clock, self.options.live)
+            self._live.start()
         self._health.start()
         self._caches.start()
         self._spawn("sources", lambda: self._signals.run(self._stopping))
@@ -163,6 +173,7 @@ class Operator:
         for number in range(self.options.workers):
             self._spawn(f"hands-{number}", lambda: self._hands.run(self._stopping))
         self._spawn("hands-slow", lambda: self._hands.run(self._stopping, slow=True))
+        self._spawn("showing", lambda: self._showing.run(self._stopping))
         self._spawn("candidate", self._run_when_warm)
         if self.options.pod:
             badge = Badge(self._client, self.options.namespace, self.options.pod, lambda: self._term_writer is not None)
@@ -176,6 +187,9 @@ class Operator:
         self._election.stop()
         self._timers.stop()
         self._queue.close()
+        self._showing.wake()
+        if self._live is not None:
+            self._live.stop()
         for thread in self._threads:
             thread.join(5.0)
         self._caches.stop()
@@ -184,6 +198,7 @@ class Operator:
         self._ledger.close()
         self._history.close()
         self._plants.close()
+        self._showing.close()
         self._tell.info("stopped", identity=self.identity)
 
     def run(self) -> None:
@@ -282,6 +297,7 @@ class Operator:
             readings=self._signals.readings,
             max_age_s=self._signals.max_age_s,
             blind_s=self._blind_s,
+            show=self._showing.take,
             record=None if self.options.record is None else recorder(self.options.record, self.options.record_keep),
             standing=lambda policy: (*self._standing.conditions(), *self._signals.conditions(policy)),
             # Where reading failed, what was seen last may be long past: a cycle waits a moment for it to be read anew.
@@ -312,6 +328,10 @@ class Operator:
         """Look, so that the slot that has just ended is known, then run the cycle; it waits for no database."""
         self._watcher.look_within()
         self.foreman.cycle(term)
+
+    def _policies(self) -> list[str]:
+        """Names of all policies that there are."""
+        return [name_of(one) for one in self._stores.of_policy(POLICIES)]
 
     def _accounts(self) -> list[Accounts]:
         """Whose metered heat is booked: that of every policy."""

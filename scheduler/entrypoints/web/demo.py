@@ -6,16 +6,13 @@ import threading
 
 from scheduler.adapters.ledger.sql import SqlLedger
 from scheduler.adapters.live.store import LiveStore
-from scheduler.core.reports.live import Seen, live_state
-from scheduler.domain.live import LiveState
 from scheduler.domain.settings import Settings
-from scheduler.entrypoints.commands.demo import DEMO_BUDGET, DEMO_POLICY, START_UTC
-from scheduler.simulate.bookkeeping import customer_entries, slot_entries
+from scheduler.entrypoints.demo_world import DEMO_BUDGET, START_UTC, DemoNotes
 from scheduler.simulate.faults import Disturbances
 from scheduler.simulate.generate import demo_scenario
 from scheduler.simulate.planned import Planned
 from scheduler.simulate.strategies import RunSpec, Stage, build
-from scheduler.simulate.world import Clockwork, World
+from scheduler.simulate.world import Clockwork
 from scheduler.units import S_PER_DAY, S_PER_H
 
 DAYS = 14
@@ -23,28 +20,6 @@ DAYS = 14
 FIRST_S, FAST_S = int(2 * S_PER_H), int(33 * S_PER_H)
 CYCLE_S = int(S_PER_H)
 SLOT_S = 900
-
-
-class DemoNotes:
-    """Books a made-up world after each of its cycles, and keeps what a live page shows of it."""
-
-    def __init__(self, ledger: SqlLedger, live: LiveStore) -> None:
-        """Nothing is booked yet."""
-        self._ledger, self._live = ledger, live
-        self._booked = 0
-        self._before: LiveState | None = None
-
-    def cycle(self, world: World, steering: Planned) -> None:
-        """One cycle is over."""
-        slots = range(self._booked, world.record.slots)
-        entries = (*slot_entries(world, slots, steering.memory.last), *customer_entries(world, slots))
-        self._ledger.append_now(entries)
-        self._booked = world.record.slots
-        snapshot, decision = steering.memory.snapshot, steering.decision
-        if snapshot is not None and decision is not None:
-            seen = Seen(site=world.site, settings=steering.settings, snapshot=snapshot, decision=decision, before=self._before)
-            self._before = live_state(DEMO_POLICY, seen, simulated=True)
-            self._live.keep(self._before)
 
 
 class DemoSite:

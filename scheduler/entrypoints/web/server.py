@@ -7,8 +7,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
@@ -20,6 +18,7 @@ from scheduler.domain.link_options import Credential
 from scheduler.entrypoints.web.app import app_of
 from scheduler.entrypoints.web.desk import LiveDesk
 from scheduler.entrypoints.web.gate import Gate, hosts_for
+from scheduler.entrypoints.web.options import LiveOptions
 
 LOOK_S = 2.0
 MOST_CONNECTIONS = 1000
@@ -27,16 +26,6 @@ MAX_HEAD_BYTES = 16 * 1024
 KEEP_ALIVE_S = 15
 END_S = 3
 VIEWERS = "viewers"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveOptions:
-    """Where the page is served and to whom. port: 0 takes a free one. token_file: who has no token sees nothing."""
-
-    host: str = "127.0.0.1"
-    port: int = 8090
-    token_file: Path | None = None
-    allowed_hosts: tuple[str, ...] = ()
 
 
 class LiveServer:
