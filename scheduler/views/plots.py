@@ -119,10 +119,19 @@ def closed_loop(series: Mapping[str, Any], first: str, second: str, title: str =
         step_line(f"Promised, {name_a}", x, unless_zero(a["promised_kw"]), FIRM, yaxis="y2"),
         step_line(f"IT power, {name_b}", x, b["it_kw"], colour_b, yaxis="y3", showlegend=False),
         step_line(f"IT power, {name_a}", x, a["it_kw"], GPU, yaxis="y3"),
-        step_line(f"Tank, {name_a}", x, a["tank_kwh"], TANK, yaxis="y4"),
+        *tank_line(f"Tank, {name_a}", x, a["tank_kwh"]),
     ]
-    spec = panes(title, ["EUR/MWh", "heat, kW", "IT power, kW", "tank, kWh"], 165)
-    return {"data": data, "layout": spec}
+    return {"data": data, "layout": panes(title, pane_labels(a["tank_kwh"]), 165)}
+
+
+def tank_line(name: str, x: Sequence[str], tank_kwh: Values) -> list[Figure]:
+    """The tank's level in a pane of its own, the fourth; nothing for a tank that is not there or never holds anything."""
+    return [step_line(name, x, tank_kwh, TANK, yaxis="y4")] if any(tank_kwh) else []
+
+
+def pane_labels(tank_kwh: Values) -> list[str]:
+    """Axes from top to bottom."""
+    return ["EUR/MWh", "heat, kW", "IT power, kW", *(["tank, kWh"] if any(tank_kwh) else [])]
 
 
 def bars(title: str, labels: Sequence[str], values: Values, unit: str, colour: str = PRICE) -> Figure:
@@ -147,9 +156,9 @@ def plan_panes(plan: Mapping[str, Any]) -> Figure:
         step_line("Heat sold", x, plan["sold_kw"], HEAT, yaxis="y2"),
         step_line("Firm", x, unless_zero(plan["firm_kw"]), FIRM, yaxis="y2"),
         step_line("IT power", x, plan["it_kw"], GPU, yaxis="y3"),
-        step_line("Tank level", x, plan["tank_kwh"], TANK, yaxis="y4"),
+        *tank_line("Tank level", x, plan["tank_kwh"]),
     ]
-    return {"data": data, "layout": panes("The plan (UTC)", ["EUR/MWh", "heat, kW", "IT power, kW", "tank, kWh"], 155)}
+    return {"data": data, "layout": panes("The plan (UTC)", pane_labels(plan["tank_kwh"]), 155)}
 
 
 def gantt(rows: Sequence[Mapping[str, Any]], limit: int = 60) -> Figure:

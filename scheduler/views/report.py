@@ -41,7 +41,7 @@ def backtest_page(report: Mapping[str, Any]) -> str:
         *trust(report),
     ]
     lead = (
-        "The same jobs, plant, contract and prices under every strategy, replayed hour by hour with only what was known at the "
+        "The same jobs, plant, contract and prices under every strategy, replayed step by step with only what was known at the "
         "time. Costs are those of the whole run until every strategy has drained; revenue is negative."
     )
     foot = f"heat-dispatch backtest · {report['cycles']} cycles · {report['wall_s']:.0f} s"

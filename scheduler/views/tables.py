@@ -19,7 +19,8 @@ SHORT_NAME = 8
 
 def money(value_eur: float | None) -> str:
     """EUR with thousands separators; a dash for "not known"."""
-    return "–" if value_eur is None else f"{value_eur:,.2f}"
+    # Rounded first and zero added: no "-0.00".
+    return "–" if value_eur is None else f"{round(value_eur, 2) + 0.0:,.2f}"
 
 
 def percent(fraction: float | None) -> str:

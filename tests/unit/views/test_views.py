@@ -25,6 +25,7 @@ from scheduler.views.tables import (
     STRATEGY_CAPTION,
     STRATEGY_HEADER,
     csv_text,
+    money,
     percent,
     rich_table,
     strategy_rows,
@@ -151,6 +152,20 @@ def test_a_tank_that_is_not_there_is_no_limit() -> None:
     limits = next(text for text in re.findall(r'\{"data".*', backtest_page(report)) if "Slots at the limit" in text)
     assert '"GPUs"' in limits
     assert '"Tank"' not in limits
+
+
+def test_a_site_without_a_tank_has_no_pane_for_it() -> None:
+    series = sample_report()["series"]
+    assert [one["name"] for one in plots.closed_loop(series, "ours", "fifo")["data"]][-1] == "Tank, heat-dispatch"
+    for run in series["strategies"].values():
+        run["tank_kwh"] = [0.0] * len(series["time_utc"])
+    figure = plots.closed_loop(series, "ours", "fifo")
+    assert [key for key in figure["layout"] if key.startswith("yaxis")] == ["yaxis", "yaxis2", "yaxis3"]
+    assert {one.get("yaxis") for one in figure["data"]} == {"y", "y2", "y3"}
+
+
+def test_nothing_is_minus_nothing() -> None:
+    assert (money(-0.0), money(-0.004), money(-0.006)) == ("0.00", "0.00", "-0.01")
 
 
 def test_levers_that_were_not_measured_are_not_drawn() -> None:
