@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from scheduler.core.accounting.spans import Span, joined, without
 from scheduler.core.publishing.binding import holds, limit_kw
+from scheduler.core.publishing.standing import unended
 from scheduler.domain.observed import PLANT_FORECAST, QUARTER_S, SourceReading, key_of, unit_of
 from scheduler.domain.plantlink import (
     Acknowledgement,
-    AckVerdict,
     DemandForecast,
     HeatRequest,
     Letter,
@@ -154,18 +155,19 @@ def _requested(name: str, letters: Sequence[Letter], now_utc: datetime) -> list[
 
 
 def _wanted(name: str, letters: Sequence[Letter], now_utc: datetime) -> list[TakeLimit]:
-    """Requests of which a later one takes the place of an earlier one where they overlap."""
+    """Requests of which a later one takes the place of an earlier one where they overlap, and there alone."""
     found: list[TakeLimit] = []
+    spoken: tuple[Span, ...] = ()
     for letter in reversed(letters):
         body = letter.body
         if not isinstance(body, HeatRequest):
             continue
-        ends = [body.end_utc, *(one.start_utc for one in found if one.end_utc is None or one.end_utc > body.start_utc)]
-        end_utc = min(ends)
-        if end_utc > max(now_utc, body.start_utc):
-            why = "the plant asks for no more"
-            one = TakeLimit(offtake_id=name, start_utc=body.start_utc, end_utc=end_utc, heat_kw=body.heat_kw, reason=why)
-            found.append(one)
+        why = "the plant asks for no more"
+        for start_utc, end_utc in without((body.start_utc, body.end_utc), spoken):
+            if end_utc > now_utc:
+                one = TakeLimit(offtake_id=name, start_utc=start_utc, end_utc=end_utc, heat_kw=body.heat_kw, reason=why)
+                found.append(one)
+        spoken = joined(spoken, (body.start_utc, body.end_utc))
     return found
 
 
@@ -188,18 +190,9 @@ def _maintained(name: str, letters: Sequence[Letter], now_utc: datetime) -> list
 
 def _answered(name: str, letters: Sequence[Letter], now_utc: datetime) -> list[TakeLimit]:
     """Answers that did not take a schedule as it was, and that no answer after them ended."""
-    held: list[tuple[Letter, Acknowledgement]] = []
-    for one in letters:
-        body, known = one.body, one.sender.authenticated
-        if not isinstance(body, Acknowledgement):
-            continue
-        if body.verdict is not AckVerdict.ACCEPTED:
-            # A stranger's answer lifts nobody's, and nobody's newer one but `accepted` lifts his.
-            held = [before for before in held if not (known and before[0].sender.authenticated)]
-            held.append((one, body))
-        elif known:
-            held = [before for before in held if before[1].sequence > body.sequence]
-    return [limit for one, _ in held for limit in _lessened(name, one, now_utc)]
+    answers = [(one, one.body) for one in letters if isinstance(one.body, Acknowledgement)]
+    held = [one for (one, _), holds_on in zip(answers, unended(answers), strict=True) if holds_on]
+    return [limit for one in held for limit in _lessened(name, one, now_utc)]
 
 
 def _lessened(name: str, newest: Letter, now_utc: datetime) -> list[TakeLimit]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.adapters.plantlink.store.desk import MOST_REFUSED, StoredDesk
 from scheduler.adapters.plantlink.store.publisher import SETTLED_S, StoredPublisher
 from scheduler.core.publishing.letters import judged
+from scheduler.core.publishing.standing import MOST_KNOWN
 from scheduler.domain.link_life import OperatorLife
 from scheduler.domain.link_options import LinkTimes
 from scheduler.domain.plantlink import (
@@ -25,6 +27,7 @@ from scheduler.domain.plantlink import (
     Letter,
     LinkMode,
     LinkProtocol,
+    MaintenanceNotice,
     ManualOverride,
     PlantHeartbeat,
     Receipt,
@@ -199,6 +202,28 @@ def test_letters_are_judged_in_order_and_kept_before_they_are_accepted(pair: Pai
             assert (seen.counter, seen.tank, seen.requested) == (7, asked[2].body, asked[0].body)
             assert pair.desk.counts.letters[("request", "refused")] == 1
         assert pair.operator.heard()["town"].counter == 7
+
+    asyncio.run(story())
+
+
+def test_a_letter_for_which_there_is_no_room_is_refused_and_its_sender_is_told(pair: Pair) -> None:
+    def notice(number: int) -> Letter:
+        start_utc = NOON + timedelta(days=number)
+        body = MaintenanceNotice(
+            notice_id=f"m{number}", start_utc=start_utc, end_utc=start_utc + timedelta(hours=1), available_kw=0.0
+        )
+        return letter(body)
+
+    async def story() -> None:
+        pair.live()
+        async with running(pair.desk):
+            await until(lambda: bool(pair.desk.boards()))
+            pair.operator.keep_letters([notice(i) for i in range(MOST_KNOWN)])
+            receipt = await pair.desk.hand_in(notice(MOST_KNOWN))
+            assert (receipt.accepted, receipt.again, "200 of them stand" in receipt.reason) == (False, False, True)
+            assert [key[2] for key in pair.desk._refused] == [f"maintenance: {receipt.reason}"]
+            again = await pair.desk.hand_in(notice(0))
+            assert again.accepted
 
     asyncio.run(story())
 

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from scheduler.adapters.ledger.sql import Database, ledger_url
 from scheduler.adapters.plantlink.store import letters, life, messages
-from scheduler.adapters.plantlink.store.letters import Cleared, KeptLetter
+from scheduler.adapters.plantlink.store.letters import Cleared, Taken
 from scheduler.adapters.plantlink.store.life import Heard
 from scheduler.adapters.plantlink.store.messages import KeptMessage
+from scheduler.adapters.plantlink.store.reading import KeptLetter
 from scheduler.core.publishing.binding import Told
 from scheduler.domain.errors import Permanent
 from scheduler.domain.link_life import OperatorLife
@@ -24,7 +25,7 @@ from scheduler.domain.snapshot import Commitment
 
 WATCH_TIMEOUT_S = 5.0
 # One writer at a time, as SQLite has it anyway: sequences and rows are then in the order of their transactions.
-TABLES = ("message", "commitment", "letter", "override_clear", "life", "beat", "heard")
+TABLES = ("message", "commitment", "letter", "standing", "reckoned", "override_clear", "life", "beat", "heard")
 LOCK = f"LOCK TABLE {', '.join(f'link_{name}' for name in TABLES)} IN EXCLUSIVE MODE"
 
 
@@ -140,8 +141,8 @@ class LinkStore(Database):
 
     # What the link writes.
 
-    def keep_letters(self, batch: Sequence[Letter]) -> list[int | None]:
-        """Write letters down, in order; each one's row, None for a repeat."""
+    def keep_letters(self, batch: Sequence[Letter]) -> list[Taken]:
+        """Write letters down, in order, as many as may stand."""
         with self._writing() as connection:
             return letters.keep_letters(connection, batch)
 

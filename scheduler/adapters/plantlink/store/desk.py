@@ -17,6 +17,7 @@ from typing import TypeVar
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.logs import Episode, Teller
 from scheduler.adapters.plantlink.store.database import LinkStore, Marks, News
+from scheduler.adapters.plantlink.store.letters import Taken
 from scheduler.adapters.plantlink.store.lines import Lines
 from scheduler.adapters.sources.web.trouble import one_line
 from scheduler.core.publishing.letters import judged
@@ -274,7 +275,7 @@ class StoredDesk:
         """Each letter is judged by what those before it said; nothing is shown or accepted before it is on disk."""
         believed = self._believed(batch)
         to_keep = [letter for letter, _ in believed if not isinstance(letter.body, PlantHeartbeat)]
-        rows: dict[int, int | None] = {}
+        became: dict[int, Taken] = {}
         if to_keep:
             try:
                 found = await self._on(self._writer, lambda: self._store.keep_letters(to_keep))
@@ -282,9 +283,13 @@ class StoredDesk:
                 self._writing.failed(error)
                 return
             self._writing.worked()
-            rows = {id(letter): row for letter, row in zip(to_keep, found, strict=True)}
+            became = {id(letter): taken for letter, taken in zip(to_keep, found, strict=True)}
         for letter, answer in believed:
-            self._lines.heed_own(letter, rows.get(id(letter)))
+            taken = became.get(id(letter), Taken())
+            if taken.refused:
+                self._turn_away(letter, answer, Receipt(accepted=False, reason=taken.refused))
+                continue
+            self._lines.heed_own(letter, taken.row)
             _answer(answer, Receipt(accepted=True))
         if believed:
             await self._retell()
@@ -299,14 +304,18 @@ class StoredDesk:
                 continue
             receipt = self._judged(letter, board)
             if not receipt.accepted:
-                what = f"{kind_of(letter.body)}: {receipt.reason}"
-                sender, at_utc = letter.sender, letter.received_utc
-                self._remember(Refusal(protocol=sender.protocol, sender=sender.name, at_utc=at_utc, what=what))
-                _answer(answer, receipt)
+                self._turn_away(letter, answer, receipt)
                 continue
             ahead[letter.offtake_id] = replace(board, seen=seen_after(board.seen, letter))
             believed.append((letter, answer))
         return believed
+
+    def _turn_away(self, letter: Letter, answer: asyncio.Future[Receipt], receipt: Receipt) -> None:
+        """Tell the sender why, and keep that it was so."""
+        what = f"{kind_of(letter.body)}: {receipt.reason}"
+        sender, at_utc = letter.sender, letter.received_utc
+        self._remember(Refusal(protocol=sender.protocol, sender=sender.name, at_utc=at_utc, what=what))
+        _answer(answer, receipt)
 
     def _judged(self, letter: Letter, board: Board) -> Receipt:
         try:

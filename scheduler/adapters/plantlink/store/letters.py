@@ -7,36 +7,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from scheduler.adapters.ledger.rows import aware, in_utc
+from scheduler.adapters.plantlink.store.reading import KeptLetter, cleared_up_to, letter_of
 from scheduler.adapters.plantlink.store.schema import clear_table, letter_table
-from scheduler.core.publishing.letters import NotALetter, body_of
+from scheduler.adapters.plantlink.store.standing import KINDS, reckon, refused, those_that_stand
 from scheduler.core.publishing.payloads import kind_of, payload_of
-from scheduler.domain.plantlink import Letter, LinkProtocol, Sender
+from scheduler.domain.plantlink import HeatRequest, Letter, LinkProtocol
 
 # Measurements carry their own instant: the same one twice is a repeat, however much came between.
 DATED = frozenset({"network", "tank", "meter"})
 # What was said and is said again within this time is not written down again; later it is, since it is then known to hold still.
 AGAIN = timedelta(seconds=600)
-# What stays true until something else is said, however long.
-LASTING = frozenset({"override", "acknowledgement", "maintenance"})
-# Of each kind so many of the newest letters say how things stand, with a credential and without: strangers push out none of
-# those who show one. Measurements before them are superseded.
-STANDING = {"demand": 1, "network": 1, "tank": 1, "acknowledgement": 8, "request": 50, "maintenance": 200, "override": 50}
+# Of these the newest one says how things stand, with a credential and without; the others have rules of their own.
+MEASURED = ("demand", "network", "tank")
 # Only these may be forgotten; the database refuses the others.
 FORGOTTEN = ("network", "tank", "demand")
+# A second letter about the same thing is looked for among so many, and among all that stand.
 LOOKED_BACK = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptLetter:
-    """A letter and its row, which orders all letters."""
-
-    row: int
-    letter: Letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +40,39 @@ class Cleared:
     who: str
 
 
-def keep_letters(connection: Connection, letters: Sequence[Letter]) -> list[int | None]:
-    """Write letters down in their order; each one's row, or None for a repeat. Nobody else may write meanwhile."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of a letter: its row, None for a repeat, which changes nothing; or why it was refused."""
+
+    row: int | None = None
+    refused: str = ""
+
+
+def keep_letters(connection: Connection, letters: Sequence[Letter]) -> list[Taken]:
+    """Write letters down in their order. Nobody else may write meanwhile."""
     return [_keep(connection, letter) for letter in letters]
 
 
-def _keep(connection: Connection, letter: Letter) -> int | None:
+def _keep(connection: Connection, letter: Letter) -> Taken:
     kind, payload = kind_of(letter.body), payload_of(letter.body)
     text = json.dumps(payload, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    turn = 0
-    if kind not in DATED:
-        before = _same_subject(connection, letter, kind, payload)
-        if before is not None:
-            turn = before.letter_row
-            if before.payload_json == text and _still_said(connection, letter, kind, before):
-                return None
+    if kind in DATED:
+        return Taken(row=_written(connection, letter, kind, text, 0))
+    stand = those_that_stand(connection, letter.offtake_id, [kind]) if kind in KINDS else ()
+    before = _same_subject(connection, letter, kind, payload, stand)
+    if before is not None and before.text == text and _still_said(letter, kind, before, stand):
+        return Taken()
+    why = refused(stand, letter) if kind in KINDS else ""
+    if why:
+        return Taken(refused=why)
+    row = _written(connection, letter, kind, text, _last_row(connection, letter.offtake_id, kind))
+    if row is not None and kind in KINDS:
+        reckon(connection, stand, KeptLetter(row=row, letter=letter), kind)
+    return Taken(row=row)
+
+
+def _written(connection: Connection, letter: Letter, kind: str, text: str, turn: int) -> int | None:
+    """The row of a letter, None where it is there already. turn: what came before it, where the same may be said anew."""
     # What a stranger has said is no repeat of it for who shows a credential: it holds less. Nor what a customer has said of a
     # meter for what we read of it: we bill by the latter alone.
     read = "read|" if letter.sender.protocol is LinkProtocol.METER else ""
@@ -87,18 +95,44 @@ def _keep(connection: Connection, letter: Letter) -> int | None:
     return int(connection.execute(insert(letter_table).returning(table.letter_row), row).scalar_one())
 
 
-def _same_subject(connection: Connection, letter: Letter, kind: str, payload: dict[str, object]) -> Any:
-    """The newest letter of a kind about the same thing, of senders like this one; None: none among the last ones."""
+def _last_row(connection: Connection, offtake_id: str, kind: str) -> int:
+    """Row of the newest letter of a kind; 0 when there is none."""
     table = letter_table.c
+    query = select(func.max(table.letter_row)).where(table.offtake_id == offtake_id, table.kind == kind)
+    return int(connection.scalar(query) or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """An earlier letter about the same thing."""
+
+    row: int
+    text: str
+    received_utc: datetime
+
+
+def _same_subject(
+    connection: Connection, letter: Letter, kind: str, payload: dict[str, object], stand: Sequence[KeptLetter]
+) -> _Before | None:
+    """The newest letter of a kind about the same thing, of senders like this one; None: none that stands or came lately."""
+    table, known = letter_table.c, letter.sender.authenticated
     query = (
         select(table.letter_row, table.payload_json, table.received_utc)
         .where(table.offtake_id == letter.offtake_id, table.kind == kind)
-        .where(table.authenticated == letter.sender.authenticated)
+        .where(table.authenticated == known)
         .order_by(table.letter_row.desc())
         .limit(LOOKED_BACK if kind in {"maintenance", "acknowledgement", "request"} else 1)
     )
     wanted = _subject(kind, payload)
-    return next((row for row in connection.execute(query) if _subject(kind, json.loads(row.payload_json)) == wanted), None)
+    for row in connection.execute(query):
+        if _subject(kind, json.loads(row.payload_json)) == wanted:
+            return _Before(row=row.letter_row, text=row.payload_json, received_utc=aware(row.received_utc))
+    for kept in reversed(stand):
+        told = payload_of(kept.letter.body)
+        if kept.letter.sender.authenticated == known and _subject(kind, told) == wanted:
+            text = json.dumps(told, separators=(",", ":"), sort_keys=True, allow_nan=False)
+            return _Before(row=kept.row, text=text, received_utc=kept.letter.received_utc)
+    return None
 
 
 def _subject(kind: str, payload: dict[str, object]) -> object:
@@ -110,23 +144,29 @@ def _subject(kind: str, payload: dict[str, object]) -> object:
     return (payload.get("start"), payload.get("end")) if kind == "request" else None
 
 
-def _still_said(connection: Connection, letter: Letter, kind: str, before: Any) -> bool:
-    """Whether saying the same again adds nothing. An override that our operator ended is a new one."""
+def _still_said(letter: Letter, kind: str, before: _Before, stand: Sequence[KeptLetter]) -> bool:
+    """Whether saying the same again adds nothing. An override that our operator ended is a new one, and so is a request of
+    which a later one has taken the place, as a whole or in part.
+    """
     if kind == "override":
-        return int(before.letter_row) > cleared_up_to(connection, letter.offtake_id)
-    return kind in LASTING or letter.received_utc - aware(before.received_utc) < AGAIN
+        return any(one.row == before.row for one in stand)
+    if kind == "request" and _spoken_over(letter, before, stand):
+        return False
+    return kind in {"acknowledgement", "maintenance"} or letter.received_utc - before.received_utc < AGAIN
 
 
-def letter_of(row: Any) -> KeptLetter | None:
-    """The letter of a row; None when it was written by a version that knew other kinds."""
-    try:
-        body = body_of(row.kind, json.loads(row.payload_json))
-        protocol = LinkProtocol(row.protocol)
-    except (NotALetter, ValueError):
-        return None
-    sender = Sender(name=row.sender, protocol=protocol, authenticated=row.authenticated)
-    letter = Letter(offtake_id=row.offtake_id, sender=sender, received_utc=aware(row.received_utc), body=body)
-    return KeptLetter(row=row.letter_row, letter=letter)
+def _spoken_over(letter: Letter, before: _Before, stand: Sequence[KeptLetter]) -> bool:
+    """Whether somebody with a credential has asked for something else since, for any of the same time."""
+    body, known = letter.body, letter.sender.authenticated
+    return known and any(
+        one.row > before.row
+        and one.letter.sender.authenticated
+        and isinstance(body, HeatRequest)
+        and isinstance(one.letter.body, HeatRequest)
+        and one.letter.body.start_utc < body.end_utc
+        and body.start_utc < one.letter.body.end_utc
+        for one in stand
+    )
 
 
 def letters_after(connection: Connection, row: int, most: int = 5000) -> tuple[KeptLetter, ...]:
@@ -150,17 +190,14 @@ def letters_between(
 
 
 def standing_letters(connection: Connection, offtake_id: str) -> tuple[KeptLetter, ...]:
-    """The letters that say how things stand with one customer, in order: the newest few of each kind, overrides in force."""
-    table, after = letter_table.c, cleared_up_to(connection, offtake_id)
-    found: list[KeptLetter] = []
-    for kind, most in STANDING.items():
-        query = select(letter_table).where(table.offtake_id == offtake_id, table.kind == kind)
-        if kind == "override":
-            query = query.where(table.letter_row > after)
+    """The letters that say how things stand with one customer, in order."""
+    table = letter_table.c
+    found = list(those_that_stand(connection, offtake_id))
+    for kind in MEASURED:
         for authenticated in (True, False):
-            ours = query.where(table.authenticated == authenticated)
-            newest = connection.execute(ours.order_by(table.letter_row.desc()).limit(most))
-            found += [kept for one in newest if (kept := letter_of(one)) is not None]
+            query = select(letter_table).where(table.offtake_id == offtake_id, table.kind == kind)
+            newest = query.where(table.authenticated == authenticated).order_by(table.letter_row.desc()).limit(1)
+            found += [kept for one in connection.execute(newest) if (kept := letter_of(one)) is not None]
     return tuple(sorted(found, key=lambda kept: kept.row))
 
 
@@ -177,12 +214,6 @@ def forget_letters(connection: Connection, before_utc: datetime) -> int:
 
 
 # Overrides end by our operator alone.
-
-
-def cleared_up_to(connection: Connection, offtake_id: str) -> int:
-    """Row of the last letter that a clear covers; 0 when nothing was cleared."""
-    query = select(func.max(clear_table.c.letter_row)).where(clear_table.c.offtake_id == offtake_id)
-    return int(connection.scalar(query) or 0)
 
 
 def clear_override(connection: Connection, offtake_id: str, who: str, now_utc: datetime, up_to_row: int | None = None) -> bool:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.plantlink.store.database import News
-from scheduler.adapters.plantlink.store.letters import Cleared, KeptLetter
+from scheduler.adapters.plantlink.store.letters import Cleared
 from scheduler.adapters.plantlink.store.life import BLOCK, Heard
 from scheduler.adapters.plantlink.store.messages import KeptMessage
+from scheduler.adapters.plantlink.store.reading import KeptLetter
 from scheduler.core.publishing.heartbeat import COUNTERS, LinkState, heartbeat_of, next_counter
 from scheduler.core.publishing.letters import LetterLimits
 from scheduler.core.publishing.seen import cleared, seen_after

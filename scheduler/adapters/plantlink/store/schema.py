@@ -86,6 +86,23 @@ letter_table = Table(
     Index("link_letter_by_kind", "offtake_id", "kind", "letter_row"),
 )
 
+standing_table = Table(
+    "link_standing",
+    metadata,
+    Column("letter_row", NUMBER, primary_key=True, autoincrement=False),
+    Column("offtake_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Index("link_standing_by_kind", "offtake_id", "kind"),
+)
+
+reckoned_table = Table(
+    "link_reckoned",
+    metadata,
+    Column("offtake_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("letter_row", BigInteger, nullable=False),
+)
+
 clear_table = Table(
     "link_override_clear",
     metadata,
