@@ -23,7 +23,7 @@ from scheduler.core.publishing.firm import in_force
 from scheduler.core.publishing.offers import offers_of
 from scheduler.core.publishing.promises import promises_of
 from scheduler.core.publishing.setpoints import setpoints_of
-from scheduler.core.publishing.taking import limited_outlook, taken
+from scheduler.core.publishing.taking import limited_outlook, taken, told
 from scheduler.domain.decision import Decision
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Plan, PlanStatus
@@ -186,13 +186,13 @@ def _decision(view: View, plan: Plan, violations: tuple[str, ...] = ()) -> Decis
     ahead = view.outlook if settings.mode is not Mode.OBSERVE else None
     binds = settings.mode is Mode.DISPATCH and not let_go
     promises = () if ahead is None or not binds else promises_of(view.site, view.snapshot, ahead, plan, settings)
-    told = replace(view.snapshot, commitments=in_force((*view.snapshot.commitments, *promises)))
+    bound = replace(view.snapshot, commitments=in_force((*view.snapshot.commitments, *promises)))
     return Decision(
         at_utc=now,
         plan=_without_expected(plan),
         actions=actions,
         refused=refused,
-        offers=() if ahead is None else offers_of(view.site, taken(told), ahead, plan, settings),
+        offers=() if ahead is None else offers_of(view.site, told(bound, plan.grid.slot_s), ahead, plan, settings),
         setpoints=() if let_go or not _steers(settings) else setpoints_of(view.site, plan, settings, now),
         commitments=promises,
         violations=violations,

@@ -118,7 +118,8 @@ def _newest_heat_kw(letters: Sequence[Letter], now_utc: datetime) -> float | Non
 
 
 def limits_of(standing: Standing, now_utc: datetime) -> tuple[TakeLimit, ...]:
-    """Overrides in force, requests, notices of maintenance, and answers that accepted less than all.
+    """Overrides in force, requests, notices of maintenance, and answers that accepted less than all; none reaches back behind
+    the moment at which we heard of it.
 
     The letters are those of `standing`: overrides that our operator cleared are not among them.
     """
@@ -163,28 +164,29 @@ def _wanted(name: str, letters: Sequence[Letter], now_utc: datetime) -> list[Tak
         if not isinstance(body, HeatRequest):
             continue
         why = "the plant asks for no more"
-        for start_utc, end_utc in without((body.start_utc, body.end_utc), spoken):
+        span = (max(body.start_utc, letter.received_utc), body.end_utc)
+        for start_utc, end_utc in without(span, spoken):
             if end_utc > now_utc:
                 one = TakeLimit(offtake_id=name, start_utc=start_utc, end_utc=end_utc, heat_kw=body.heat_kw, reason=why)
                 found.append(one)
-        spoken = joined(spoken, (body.start_utc, body.end_utc))
+        spoken = joined(spoken, span)
     return found
 
 
 def _maintained(name: str, letters: Sequence[Letter], now_utc: datetime) -> list[TakeLimit]:
     """Notices of maintenance, of each id the newest; who shows no credential cannot give one."""
     known, _ = _by_sender(letters)
-    notices = {one.body.notice_id: one.body for one in known if isinstance(one.body, MaintenanceNotice)}
+    notices = {one.body.notice_id: (one, one.body) for one in known if isinstance(one.body, MaintenanceNotice)}
     return [
         TakeLimit(
             offtake_id=name,
-            start_utc=one.start_utc,
-            end_utc=one.end_utc,
-            heat_kw=one.available_kw,
-            reason=f"maintenance at the plant {one.reason}".strip(),
+            start_utc=max(body.start_utc, one.received_utc),
+            end_utc=body.end_utc,
+            heat_kw=body.available_kw,
+            reason=f"maintenance at the plant {body.reason}".strip(),
         )
-        for one in notices.values()
-        if one.end_utc > now_utc
+        for one, body in notices.values()
+        if body.end_utc > now_utc
     ]
 
 

@@ -5,7 +5,8 @@ Up to an instant, with v_i measured in the slots i of the period and u seconds o
     delivered = sum_i v_i * |slot i| + (1 - d) * promised * u
 
 What is not measured counts as just what was owed of it (d is the contract's tolerance): then the rest of the period owes its
-own share, no more for what nobody saw missing and no less.
+own share, no more for what nobody saw missing and no less. Where the customer takes less than was promised (L_i, by his own
+word), only that much is owed: `promised` above is min(promised, L_i), by quarter hours, as it is settled (`reports.firm_heat`).
 """
 
 from __future__ import annotations
@@ -20,17 +21,22 @@ from scheduler.core.accounting.meter_series import metered_slots
 from scheduler.domain.plantlink import MeterReading
 from scheduler.domain.settlement import MeterPlate
 from scheduler.domain.site import Offtake
-from scheduler.domain.snapshot import Commitment
+from scheduler.domain.snapshot import Commitment, TakeLimit
 from scheduler.domain.time import Series, TimeGrid
 from scheduler.units import S_PER_MIN, WH_PER_KWH, h_from_s, kwh_from_kw_s
 
 MINUTE_S = int(S_PER_MIN)
 # No delivery period is longer than an hour; a gateway may have kept readings to itself for a while.
 METERED_BACK = timedelta(hours=2)
+QUARTER = timedelta(minutes=15)
 
 
 def with_delivered(
-    promises: Iterable[Commitment], offtakes: Sequence[Offtake], measured_kw: Mapping[str, Series], until_utc: datetime
+    promises: Iterable[Commitment],
+    offtakes: Sequence[Offtake],
+    measured_kw: Mapping[str, Series],
+    until_utc: datetime,
+    limits: Sequence[TakeLimit] = (),
 ) -> tuple[Commitment, ...]:
     """Promises with what has come of those under way; the others as they are.
 
@@ -39,17 +45,45 @@ def with_delivered(
         offtakes: customers; only those with a firm rule are owed anything.
         measured_kw: heat that each was given, by offtake id, as far as it is known.
         until_utc: up to where it is reckoned: the beginning of the plan that has to deliver the rest.
+        limits: what customers take at most.
     """
     rules = {one.offtake_id: one.firm for one in offtakes}
     found = []
     for one in promises:
         rule = rules.get(one.offtake_id)
         if rule is not None and one.start_utc < until_utc < one.end_utc:
-            owed_kw = (1.0 - rule.tolerance_fraction) * one.firm_kw
-            came = delivered_kwh(owed_kw, one.start_utc, until_utc, measured_kw.get(one.offtake_id))
-            found.append(replace(one, delivered_kwh=came))
+            measured, share = measured_kw.get(one.offtake_id), 1.0 - rule.tolerance_fraction
+            came = [
+                delivered_kwh(share * part.firm_kw, part.start_utc, min(part.end_utc, until_utc), measured)
+                for part in owed_parts(one, limits)
+                if part.start_utc < until_utc
+            ]
+            found.append(replace(one, delivered_kwh=sum(came)))
         else:
             found.append(one)
+    return tuple(found)
+
+
+def owed_parts(promise: Commitment, limits: Iterable[TakeLimit], step: timedelta = QUARTER) -> tuple[Commitment, ...]:
+    """A promise in parts of its time, each with what its customer takes: a step that a limit touches counts as a whole."""
+    mine = [
+        one
+        for one in limits
+        if one.offtake_id == promise.offtake_id
+        and one.start_utc < promise.end_utc
+        and (one.end_utc is None or one.end_utc > promise.start_utc)
+    ]
+    found: list[Commitment] = []
+    start_utc = promise.start_utc
+    while start_utc < promise.end_utc:
+        end_utc = min(start_utc + step, promise.end_utc)
+        inside = [one.heat_kw for one in mine if one.start_utc < end_utc and (one.end_utc is None or one.end_utc > start_utc)]
+        firm_kw = max(0.0, min([promise.firm_kw, *inside]))
+        if found and found[-1].firm_kw == firm_kw:
+            found[-1] = replace(found[-1], end_utc=end_utc)
+        else:
+            found.append(replace(promise, start_utc=start_utc, end_utc=end_utc, firm_kw=firm_kw))
+        start_utc = end_utc
     return tuple(found)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 
+from scheduler.core.accounting.underway import owed_parts
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.snapshot import Band, Commitment, Snapshot, TakeLimit
 from scheduler.domain.time import FloatArray, TimeGrid
@@ -38,19 +40,33 @@ def limited_outlook(ahead: Outlook, limits: Sequence[TakeLimit]) -> Outlook:
 
 
 def taken(snapshot: Snapshot) -> Snapshot:
-    """The snapshot to plan on: a promise that the customer does not take asks nothing of us, and of no boiler."""
+    """The snapshot to plan on: of a promise only what the customer takes is asked of us, and of no boiler.
+
+    A promise asks for one energy over its whole period, so it is lowered to the mean of what he takes of it:
+
+        firm' = sum_i min(firm, L_i) h_i / sum_i h_i
+
+    with the limits L_i by quarter hours, as it is settled. What has come of it was reckoned with the same limits
+    (`accounting.underway`), so what is left to come is what is owed of the rest.
+    """
     if not snapshot.take_limits or not snapshot.commitments:
         return snapshot
-    return replace(snapshot, commitments=tuple(_owed(one, snapshot.take_limits) for one in snapshot.commitments))
+    return replace(snapshot, commitments=tuple(_mean(one, snapshot.take_limits) for one in snapshot.commitments))
 
 
-def _owed(promise: Commitment, limits: Sequence[TakeLimit]) -> Commitment:
-    """A promise, lowered to the least that its customer takes at any time of it."""
-    inside = [
-        limit.heat_kw
-        for limit in limits
-        if limit.offtake_id == promise.offtake_id
-        and limit.start_utc < promise.end_utc
-        and (limit.end_utc is None or limit.end_utc > promise.start_utc)
-    ]
-    return replace(promise, firm_kw=max(0.0, min([promise.firm_kw, *inside])))
+def told(snapshot: Snapshot, slot_s: int) -> Snapshot:
+    """The snapshot to tell of: each slot of a promise with what the customer takes in it, and the others as they were."""
+    if not snapshot.take_limits or not snapshot.commitments:
+        return snapshot
+    step = timedelta(seconds=slot_s)
+    parts = tuple(part for one in snapshot.commitments for part in owed_parts(one, snapshot.take_limits, step))
+    return replace(snapshot, commitments=parts)
+
+
+def _mean(promise: Commitment, limits: Sequence[TakeLimit]) -> Commitment:
+    """A promise, lowered to the mean of what its customer takes of it."""
+    parts = owed_parts(promise, limits)
+    if len(parts) == 1:
+        return replace(promise, firm_kw=parts[0].firm_kw)
+    energy_kws = sum(part.firm_kw * (part.end_utc - part.start_utc).total_seconds() for part in parts)
+    return replace(promise, firm_kw=energy_kws / (promise.end_utc - promise.start_utc).total_seconds())

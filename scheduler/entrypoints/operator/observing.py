@@ -94,6 +94,7 @@ class ClusterObserver:
         self.seen = desk.reader.seen(now_utc)
         self.told = readings = tuple(self._readings(now_utc))
         blind_s, past = self._blind_s(), self._past()
+        limits = tuple(self._said.limits(now_utc))
         seen = Seen(
             observed_utc=now_utc,
             sequence=self._sequence,
@@ -103,19 +104,19 @@ class ClusterObserver:
             readings=readings,
             plants=tuple(self._said.states(now_utc)) or unknown_plants(desk),
             available_gpus=self.seen.available_gpus(),
-            commitments=self._promised(desk, past, now_utc),
-            take_limits=tuple(self._said.limits(now_utc)),
+            commitments=self._promised(desk, past, limits, now_utc),
+            take_limits=limits,
         )
         return snapshot_of(desk.governance.site, seen, self._ages_s(readings))
 
-    def _promised(self, desk: Desk, past: Past, now_utc: datetime) -> tuple[Commitment, ...]:
+    def _promised(self, desk: Desk, past: Past, limits: Sequence[TakeLimit], now_utc: datetime) -> tuple[Commitment, ...]:
         """What binds, with what has come of the period under way when the next plan begins."""
         promises = tuple(self._said.promised(now_utc))
         if not promises:
             return ()
         site, begins_utc = desk.governance.site, plan_grid(now_utc, desk.governance.settings).start_utc
         measured_kw = {**handed_over_kw(site, past), **self._said.metered(now_utc)}
-        return with_delivered(promises, site.offtakes, measured_kw, begins_utc)
+        return with_delivered(promises, site.offtakes, measured_kw, begins_utc, limits)
 
 
 def handed_over_kw(site: Site, past: Past) -> dict[str, Series]:

@@ -23,11 +23,14 @@ from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.core.accounting.underway import delivered_kwh, metered_kw, with_delivered
 from scheduler.core.planning.plant_rows import plan_commitments
 from scheduler.core.planning.problem import plan_grid
+from scheduler.core.publishing.taking import taken, told
+from scheduler.core.reports.firm_heat import firm_slots
+from scheduler.domain.ledger import Quality
 from scheduler.domain.observed import DELIVERED_KW, Past, key_of
 from scheduler.domain.plantlink import LinkProtocol, MeterReading, Sender
-from scheduler.domain.settlement import MeterPlate
+from scheduler.domain.settlement import HeatSlot, MeterPlate, Promise, Relief, ReliefKind
 from scheduler.domain.site import Site
-from scheduler.domain.snapshot import Snapshot
+from scheduler.domain.snapshot import Snapshot, TakeLimit
 from scheduler.domain.time import Series, TimeGrid
 from scheduler.entrypoints.operator.observing import ClusterObserver, Said
 from scheduler.entrypoints.operator.plants import Plants, Speaker
@@ -99,6 +102,61 @@ def required_kwh(snapshot: Snapshot, site: Site = SITE) -> float:
     """What the next plan is asked to deliver of all promises."""
     grid = plan_grid(snapshot.observed_utc, ACTING)
     return sum(one.required_kwh for one in plan_commitments(site, snapshot, grid))
+
+
+def least_wh(*limits: TakeLimit) -> int:
+    """What has to come in the hour, as it is settled in the end: 95 % of what was owed in its four quarters."""
+    slots = [HeatSlot(start_utc=NOON + i * 15 * MINUTE, duration_s=900, heat_wh=0, quality=Quality.METERED) for i in range(4)]
+    reliefs = [
+        Relief(kind=ReliefKind.OVERRIDE, start_utc=one.start_utc, end_utc=one.end_utc or NOON + HOUR, limit_w=60_000)
+        for one in limits
+    ]
+    owed = firm_slots(slots, [Promise(start_utc=NOON, end_utc=NOON + HOUR, firm_w=100_000)], reliefs)
+    return sum(950 * one.owed_w // 4 for one in owed) // 1000
+
+
+@pytest.mark.parametrize(
+    ("since", "measured", "settled_kwh", "asked_kwh"),
+    [
+        # Half of the hour came as it was owed, unseen: 95 % of 50 kWh. Of the other half he takes 60 kW: 95 % of 30 kWh.
+        (30, None, 76.0, 28.5),
+        # The second quarter is his as a whole: owed 25 + 15 + 15 + 15 kWh, of which 95 % of 40 came unseen.
+        (20, None, 66.5, 28.5),
+        # All the hour: 95 % of 60 kWh, half of it to come.
+        (0, None, 57.0, 28.5),
+        # 40 kW * 0.5 h were measured; 95 % of 80 kWh are settled, so 56 are to come.
+        (30, (40.0, 40.0), 76.0, 56.0),
+        # 120 kW * 0.5 h: 60 kWh; 16 are to come.
+        (30, (120.0, 120.0), 76.0, 16.0),
+    ],
+)
+def test_what_a_customer_does_not_take_is_neither_owed_nor_counted_as_come(
+    since: int, measured: tuple[float, ...] | None, settled_kwh: float, asked_kwh: float
+) -> None:
+    """A limit of 60 kW on a promise of 100 kW for an hour, looked at in its middle: what is asked is what will be settled."""
+    limit = TakeLimit(offtake_id="town", start_utc=NOON + since * MINUTE, end_utc=None, heat_kw=60.0, reason="")
+    said = Said(
+        promised=lambda _now_utc: (OWED,),
+        limits=lambda _now_utc: (limit,),
+        metered=lambda _now_utc: {} if measured is None else {"town": quarters(*measured)},
+    )
+    snapshot = taken(seen(said, minutes=30.0))
+    came_kwh = snapshot.commitments[0].delivered_kwh
+    assert least_wh(limit) == round(1000 * settled_kwh)
+    assert required_kwh(snapshot) == pytest.approx(asked_kwh)
+    assert required_kwh(snapshot) + came_kwh == pytest.approx(settled_kwh)
+
+
+def test_a_schedule_tells_each_quarter_hour_with_what_is_taken_of_it() -> None:
+    limit = TakeLimit(offtake_id="town", start_utc=NOON + 20 * MINUTE, end_utc=NOON + 40 * MINUTE, heat_kw=60.0, reason="")
+    seen_then = replace(seen(Said(promised=lambda _now_utc: (OWED,)), minutes=0.0), take_limits=(limit,))
+    parts = told(seen_then, 900).commitments
+    assert [((one.start_utc - NOON) // MINUTE, (one.end_utc - NOON) // MINUTE, one.firm_kw) for one in parts] == [
+        (0, 15, 100.0),
+        (15, 45, 60.0),
+        (45, 60, 100.0),
+    ]
+    assert [one.firm_kw for one in told(seen_then, 3600).commitments] == [60.0]
 
 
 def test_the_operator_asks_for_the_rest_of_a_period_only() -> None:

@@ -79,7 +79,7 @@ def test_each_letter_bounds_what_is_taken_in_its_time() -> None:
     assert limits(ManualOverride(limit_kw=5.0)) == [(5.0, timedelta(0), None)]
     assert limits(ManualOverride(limit_kw=5.0), ManualOverride(limit_kw=2.0)) == [(2.0, timedelta(minutes=1), None)]
     notice = MaintenanceNotice(notice_id="a", start_utc=NOON, end_utc=NOON + 2 * HOUR, available_kw=0.0)
-    assert limits(notice, replace(notice, available_kw=9.0)) == [(9.0, timedelta(0), 2 * HOUR)]
+    assert limits(notice, replace(notice, available_kw=9.0)) == [(9.0, timedelta(minutes=1), 2 * HOUR)]
     assert limits(notice, after=3 * HOUR) == []
 
 
@@ -88,6 +88,17 @@ def test_of_two_requests_the_later_holds_where_they_overlap() -> None:
     second = HeatRequest(heat_kw=80.0, start_utc=NOON + 2 * HOUR, end_utc=NOON + 6 * HOUR)
     assert limits(first, second) == [(80.0, 2 * HOUR, 6 * HOUR), (10.0, timedelta(0), 2 * HOUR)]
     assert limits(first, second, after=5 * HOUR) == [(80.0, 2 * HOUR, 6 * HOUR)]
+
+
+def test_a_shorter_request_within_a_longer_one_leaves_its_end_alone() -> None:
+    long = HeatRequest(heat_kw=10.0, start_utc=NOON, end_utc=NOON + 6 * HOUR)
+    short = HeatRequest(heat_kw=80.0, start_utc=NOON + 2 * HOUR, end_utc=NOON + 3 * HOUR)
+    assert limits(long, short) == [
+        (80.0, 2 * HOUR, 3 * HOUR),
+        (10.0, timedelta(0), 2 * HOUR),
+        (10.0, 3 * HOUR, 6 * HOUR),
+    ]
+    assert limits(long, short, after=4 * HOUR) == [(10.0, 3 * HOUR, 6 * HOUR)]
 
 
 def test_an_answer_bounds_what_comes_after_it_for_a_while() -> None:
