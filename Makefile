@@ -77,12 +77,16 @@ image: $(RUNTIME) ## build the container image with buildah, on a base of Debian
 	@scripts/image-setup $(IMAGE)
 	@scripts/build-image $(IMAGE)
 
+browser: ## chromium from Debian and axe-core by npm, for tests of pages (root; a minute, once)
+	@scripts/browser-setup $(BROWSER)
+
 # Where it cannot be built its tests are skipped; CI sets HEAT_DISPATCH_REQUIRE_CONTROLPLANE and gets neither. Only root has a
 # real node, whose tests are skipped elsewhere.
 unit: CONTROLPLANE := $(if $(HEAT_DISPATCH_REQUIRE_CONTROLPLANE),,--optional) $(if $(filter 0,$(shell id -u)),--with kubelet) --with helm
 unit: REALNODE := --optional
 unit: PROMTOOL := --optional
 unit: PEERS := --optional
+unit: BROWSER := --optional
 unit: IMAGE := --optional
 unit: $(DEV) controlplane realnode promtool plant-peers image ## the test suite alone
 	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)

@@ -14,6 +14,8 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_S = 60.0
@@ -62,6 +64,10 @@ class Browser:
     def run(self, script: str, *arguments: object) -> Any:
         """The value that a script returns."""
         return self.driver.execute_script(script, *arguments)
+
+    def press_tab(self) -> None:
+        """Go on by keyboard."""
+        ActionChains(self.driver).send_keys(Keys.TAB).perform()
 
     def until(self, holds: Callable[[], object]) -> None:
         """Wait until something is so."""

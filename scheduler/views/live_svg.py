@@ -66,7 +66,7 @@ def drawn(plot: Plot, grid: TimeGrid, now_slot: int, zone: ZoneInfo) -> str:
     shapes = "".join(_shape(layer, low, high) for layer in plot.layers)
     lines = "".join(f'<line x1="0" x2="100%" y1="{y_px(one):.1f}" y2="{y_px(one):.1f}" class="grid"/>' for one in ticks)
     words = "".join(
-        f'<text x="4" y="{y_px(one) - 3:.1f}" class="tick">{number(one)}{" " + plot.unit if one == ticks[-1] else ""}</text>'
+        f'<text x="4" y="{y_px(one) - 3:.1f}" class="tick">{number(one)}{" " + escape(plot.unit) if one == ticks[-1] else ""}</text>'
         for one in ticks
     )
     floor_px = TOP_PX + inner_px

@@ -27,7 +27,7 @@ from scheduler.units import S_PER_H
 BACK_S = int(12 * S_PER_H)
 AHEAD_S = int(48 * S_PER_H)
 # A page is read by people: of more that wait the most urgent are listed, and all are counted.
-MOST_JOBS = 100
+MOST_JOBS = 60
 MOST_NOTES = 12
 DIGITS = 5
 NEVER = datetime.max.replace(tzinfo=UTC)

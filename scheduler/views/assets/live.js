@@ -4,7 +4,8 @@
 (() => {
   const main = document.getElementById("main");
   const link = document.getElementById("link");
-  const every = 5000, patience = 15000;
+  const patience = 15000;
+  const every = () => Number(document.documentElement.dataset.every) || 5000;
   let etag = "", failed = 0;
 
   const say = (text, lost) => {
@@ -57,7 +58,7 @@
       failed += 1;
       if (failed > 1) lose();
     }
-    setTimeout(ask, every);
+    setTimeout(ask, every());
   };
   document.documentElement.dataset.live = "yes";
   ask();
