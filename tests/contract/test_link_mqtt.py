@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,17 +18,21 @@ import aiomqtt
 import pytest
 from link_broker import MOSQUITTO, USER, BrokerFiles, LinkBroker, link_broker
 from link_world import CITY, SITE, World, until, until_is
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.devcluster.certificates import Subject, make_authority, make_certificate
+from scheduler.adapters.plantlink.keeping import NOT_KEPT
 from scheduler.adapters.plantlink.mqtt import plant as plant_side
 from scheduler.adapters.plantlink.mqtt.client import MqttInterface
 from scheduler.adapters.plantlink.mqtt.plant import MqttPlantClient
 from scheduler.core.publishing.letters import KINDS
+from scheduler.core.publishing.message import stamp
 from scheduler.core.publishing.payloads import kind_of
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.link_options import MqttOptions, TlsFiles
-from scheduler.domain.plantlink import ManualOverride
+from scheduler.domain.plantlink import Letter, ManualOverride, Receipt
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt-get install mosquitto)")
 KINDS_OF_BROKER = [
@@ -346,6 +351,102 @@ def test_the_next_replica_takes_over_and_has_the_last_word(wire: Wire) -> None:
                 assert on(heard, "status") == [b"online", b"offline", b"online"]
                 assert json.loads(on(heard, "schedule")[-1]) == made
                 assert [link.trouble() for link in links] == ["", ""]
+
+    asyncio.run(story())
+
+
+class Locked(World):
+    """A desk whose database is locked until it is not."""
+
+    locked = True
+
+    async def hand_in(self, letter: Letter) -> Receipt:
+        return NOT_KEPT if self.locked else await super().hand_in(letter)
+
+
+def test_a_letter_that_cannot_be_kept_is_tried_again_and_the_plant_is_told(wire: Wire) -> None:
+    async def story() -> None:
+        world, options = Locked(), wire.options("locked")
+        plant = plant_at(options)
+        async with overheard(wire, "locked") as heard, running(MqttInterface(options, world, SystemClock()).run(), plant.run()):
+            await until(lambda: plant.trouble() == "")
+            receipt = await plant.say("override", {"limitKw": 3.0})
+            assert (receipt.accepted, receipt.again) == (False, True)
+            assert not world.letters
+            world.locked = False
+            await until(lambda: [one.body for one in world.letters] == [ManualOverride(limit_kw=3.0)])
+            await until(lambda: len(on(heard, "receipts")) == 2)
+            assert [json.loads(one)["accepted"] for one in on(heard, "receipts")] == [False, True]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("wire", KINDS_OF_BROKER[1:], indirect=True)
+def test_a_letter_that_was_not_kept_when_we_ended_comes_again(wire: Wire) -> None:
+    async def story() -> None:
+        before, after, options = Locked(), World(), wire.options("unkept")
+        plant = plant_at(options)
+        async with running(MqttInterface(options, before, SystemClock()).run(), plant.run()):
+            await until(lambda: plant.trouble() == "")
+            assert (await plant.say("override", {"limitKw": 4.0})).again
+        async with running(MqttInterface(options, after, SystemClock()).run()):
+            await until(lambda: [one.body for one in after.letters] == [ManualOverride(limit_kw=4.0)])
+        assert not before.letters
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("wire", KINDS_OF_BROKER[1:], indirect=True)
+def test_what_lay_at_the_broker_is_worth_what_it_says_of_its_time(wire: Wire) -> None:
+    async def story() -> None:
+        world, options = World(), wire.options("late")
+        made = await world.plan(3)
+        now = str(made["issuedAt"])
+        forecast = {"start": now, "stepSeconds": 3600, "heatKw": [100.0]}
+        plant, root = plant_at(options), wire.letters("late")
+        async with running(MqttInterface(options, world, SystemClock()).run(), plant.run()):
+            await until(lambda: plant.trouble() == "")
+            # Nothing lay there: what does not say its time is of now.
+            assert (await plant.say("heartbeat", {"counter": 1})).accepted
+            assert (await plant.say("demand", forecast)).accepted
+        world.letters.clear()
+        letters: list[tuple[str, dict[str, object]]] = [
+            ("heartbeat", {"counter": 2}), ("demand", forecast), ("demand", {**forecast, "issuedAt": now}), ("override", {}),
+            ("request", {"heatKw": 5.0, "start": now, "end": made["validUntil"]}),
+        ]  # fmt: skip
+        for kind, payload in letters:
+            await said(wire, f"{root}/{kind}", json.dumps(payload).encode())
+        async with running(MqttInterface(options, world, SystemClock()).run()):
+            await until(lambda: len(world.letters) + len(world.refusals) >= len(letters))
+        assert [kind_of(one.body) for one in world.letters] == ["demand", "override", "request"]
+        assert ["lain at the broker" in one.what for one in world.refusals] == [True, True]
+
+    asyncio.run(story())
+
+
+@needs_mosquitto
+def test_an_answer_counts_from_when_it_says_that_it_was_given(brokers: Callable[[str], LinkBroker]) -> None:
+    async def story() -> None:
+        wire = Wire(brokers("mosquitto"), 5)
+        world, options = World(), wire.options("said-at")
+        await world.plan(3)
+        said_utc = SystemClock().now_utc() - timedelta(minutes=50)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+        properties.UserProperty = [("saidAt", stamp(said_utc))]
+        version = aiomqtt.ProtocolVersion.V5
+        async with (
+            running(MqttInterface(options, world, SystemClock()).run()),
+            aiomqtt.Client("127.0.0.1", wire.broker.port, protocol=version) as client,
+        ):
+            root, answer = wire.letters("said-at"), b'{"sequence": 3, "verdict": "rejected"}'
+            # Until somebody listens a letter without retain goes nowhere.
+            while not world.letters:
+                await client.publish(f"{root}/acknowledgement", answer, qos=1, properties=properties)
+                await asyncio.sleep(0.1)
+            await client.publish(f"{root}/heartbeat", b'{"counter": 1}', qos=1, properties=properties)
+            await until(lambda: bool(world.refusals))
+        assert world.letters[0].received_utc == said_utc.replace(microsecond=0)
+        assert "too old" in world.refusals[0].what
 
     asyncio.run(story())
 

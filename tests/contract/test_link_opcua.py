@@ -15,7 +15,7 @@ from opcua_world import WAIT_S, OpcuaWorld, schedule, serving, world_in
 
 from scheduler.adapters.plantlink.opcua.client import OpcuaPlantClient
 from scheduler.adapters.plantlink.opcua.model import SCHEDULE, VARIABLES
-from scheduler.domain.plantlink import HeatRequest, LinkMode, LinkProtocol, PlantHeartbeat, TankState
+from scheduler.domain.plantlink import HeatRequest, Letter, LinkMode, LinkProtocol, PlantHeartbeat, Receipt, TankState
 
 CHANGES = "Schedule/Sequence", "Schedule/HeatKw", "Schedule/Message"
 
@@ -114,6 +114,28 @@ def test_one_read_is_of_one_schedule_with_one_time(world: OpcuaWorld) -> None:
         by_path = {one.path: value.Value.Value for one, value in zip(SCHEDULE, found, strict=True) if value.Value}
         assert by_path["Schedule/HeatKw"] == [55.0] * 288
         assert len(by_path["Schedule/Start"]) == by_path["Schedule/Intervals"] == 288
+
+    as_town(world, story)
+
+
+def test_a_letter_that_cannot_be_written_down_is_a_bad_status(world: OpcuaWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(letter: Letter) -> Receipt:
+        await asyncio.Event().wait()
+        raise AssertionError(letter)
+
+    monkeypatch.setattr(world.desk, "hand_in", hangs)
+
+    async def story(client: Client) -> None:
+        with pytest.raises(ua.UaStatusCodeError) as refused:
+            await client.get_node(world.node_id("town/Plant")).call_method(
+                world.node_id("town/Plant/SubmitHeartbeat"), ua.Variant(1, ua.VariantType.UInt32)
+            )
+        assert refused.value.code == ua.StatusCodes.BadResourceUnavailable
+        monkeypatch.undo()
+        accepted, _ = await client.get_node(world.node_id("town/Plant")).call_method(
+            world.node_id("town/Plant/SubmitHeartbeat"), ua.Variant(1, ua.VariantType.UInt32)
+        )
+        assert accepted
 
     as_town(world, story)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from scheduler.adapters.plantlink.mqtt.hearing import retained_wrong
+from scheduler.adapters.plantlink.mqtt.late import dated
 from scheduler.adapters.plantlink.mqtt.session import checked, trusted
 from scheduler.adapters.plantlink.mqtt.topics import topics_of
 from scheduler.core.publishing.letters import body_of
 from scheduler.core.publishing.message import stamp
 from scheduler.domain.errors import Misconfigured
 from scheduler.domain.link_options import MqttOptions, TlsFiles
+from scheduler.domain.plantlink import DemandForecast
 from scheduler.domain.time import utc
 
 NOW = utc("2026-01-15T10:00:00+00:00")
@@ -92,3 +94,51 @@ def test_only_tls_or_this_machine_makes_a_broker_s_promise_worth_something() -> 
 )
 def test_a_retained_letter_counts_when_it_tells_its_own_time(kind: str, payload: dict[str, object], believed: bool) -> None:
     assert (retained_wrong(body_of(kind, payload), NOW) == "") is believed
+
+
+FORECAST = {"start": stamp(NOW), "stepSeconds": 900, "heatKw": [1.0]}
+TIMES = {"start": stamp(NOW), "end": stamp(NOW + timedelta(hours=1))}
+ANSWERED = {"sequence": 1, "verdict": "rejected"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "said_s", "late", "counts_s"),
+    [
+        # Nothing is said of its time, and it did not lie there: it is of now.
+        ("heartbeat", {"counter": 1}, None, False, 0),
+        ("demand", FORECAST, None, False, 0),
+        # It may have lain there.
+        ("heartbeat", {"counter": 1}, None, True, None),
+        ("demand", FORECAST, None, True, None),
+        ("demand", {**FORECAST, "issuedAt": stamp(NOW)}, None, True, 0),
+        ("request", {"heatKw": 1.0, **TIMES}, None, True, 0),
+        ("maintenance", {"id": "m", "availableKw": 0.0, **TIMES}, None, True, 0),
+        ("acknowledgement", ANSWERED, None, True, 0),
+        ("tank", {"at": stamp(NOW), "levelKwh": 1.0}, None, True, 0),
+        ("override", {}, None, True, 0),
+        # It says its time.
+        ("heartbeat", {"counter": 1}, 30, True, 0),
+        ("heartbeat", {"counter": 1}, 31, False, None),
+        ("demand", FORECAST, 3600, True, 0),
+        ("acknowledgement", ANSWERED, 3600, True, 3600),
+        ("acknowledgement", ANSWERED, -100, True, 0),
+        ("acknowledgement", ANSWERED, -121, True, None),
+        ("acknowledgement", ANSWERED, 86401, True, None),
+        ("override", {}, 999999, True, 0),
+    ],
+)
+def test_a_letter_counts_from_when_it_was_said(
+    kind: str, payload: dict[str, object], said_s: int | None, late: bool, counts_s: int | None
+) -> None:
+    said_at = None if said_s is None else stamp(NOW - timedelta(seconds=said_s))
+    found = dated(body_of(kind, payload), NOW, said_at, late)
+    assert (found.wrong == "") is (counts_s is not None)
+    if counts_s is not None:
+        assert found.at_utc == NOW - timedelta(seconds=counts_s)
+    if isinstance(found.body, DemandForecast) and said_s is not None:
+        assert found.body.issued_utc == NOW - timedelta(seconds=said_s)
+
+
+def test_an_instant_that_is_none_is_refused_but_for_an_override() -> None:
+    assert "saidAt" in dated(body_of("acknowledgement", ANSWERED), NOW, "yesterday", late=False).wrong
+    assert dated(body_of("override", {}), NOW, "yesterday", late=False).wrong == ""

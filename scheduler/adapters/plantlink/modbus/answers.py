@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from scheduler.adapters.plantlink.keeping import SOON_S, kept
 from scheduler.adapters.plantlink.modbus.frames import (
     ExceptionCode,
     FunctionCode,
@@ -23,7 +23,6 @@ from scheduler.adapters.plantlink.modbus.registers import HEADER, INPUTS_END, RE
 from scheduler.adapters.plantlink.modbus.words import Value
 from scheduler.adapters.plantlink.modbus.writes import Incomplete, Mailbox, Mailboxes, block_at, body_of
 from scheduler.core.publishing.shown import shown_of
-from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.link_options import ModbusOptions
 from scheduler.domain.plantlink import Board, Letter, LinkProtocol, Receipt, Sender
 from scheduler.ports import Clock, PlantDesk
@@ -31,7 +30,7 @@ from scheduler.ports import Clock, PlantDesk
 # A schedule that a client has begun to read stays whole for it so long, or until it has read its end.
 PIN_S = 10.0
 # PLCs wait seconds for an answer, not longer.
-KEEP_S = 3.0
+KEEP_S = SOON_S
 
 
 @dataclass(slots=True)
@@ -157,17 +156,10 @@ class Answers:
             box.settle(_whole(number), Receipt(accepted=False, reason=str(fault)))
             raise Refused(ExceptionCode.ILLEGAL_VALUE, str(fault)) from None
         sender = Sender(name=caller.address, protocol=LinkProtocol.MODBUS, authenticated=False)
-        receipt = await self._kept(Letter(offtake_id=board.offtake_id, sender=sender, received_utc=now_utc, body=body))
+        letter = Letter(offtake_id=board.offtake_id, sender=sender, received_utc=now_utc, body=body)
+        receipt = await kept(self._desk, letter, KEEP_S)
         box.settle(_whole(number), receipt)
         return receipt
-
-    async def _kept(self, letter: Letter) -> Receipt:
-        """What the desk says, or that it could not be asked."""
-        try:
-            async with asyncio.timeout(KEEP_S):
-                return await self._desk.hand_in(letter)
-        except (TimeoutError, HeatDispatchError):
-            return Receipt(accepted=False, reason="could not be written down; say it again", again=True)
 
 
 def _whole(value: Value) -> int:

@@ -8,8 +8,11 @@ import json
 from datetime import datetime, timedelta
 
 from scheduler.adapters.logs import Episode, Teller
+from scheduler.adapters.plantlink.keeping import PATIENT_S, kept
+from scheduler.adapters.plantlink.mqtt.late import BACKLOG_S, SAID_AT, dated
 from scheduler.adapters.plantlink.mqtt.session import V5, BoundedClient, Message, said_properties
 from scheduler.adapters.plantlink.mqtt.topics import Topics
+from scheduler.adapters.plantlink.patience import pause_s
 from scheduler.adapters.plantlink.together import until_one_ends
 from scheduler.adapters.sources.web.manners import Pace
 from scheduler.adapters.sources.web.trouble import one_line
@@ -37,6 +40,8 @@ OTHER = "other"
 RETAINED_S = 900.0
 RETAINED_FORECAST_S = 86400.0
 DIGEST = 16
+# For so long a letter that cannot be kept is tried again; then the plant has to say it again.
+GIVE_UP_S = 900.0
 # Answers to a subscription from here on are refusals.
 REFUSED = 0x80
 
@@ -73,14 +78,32 @@ class Ear:
         await client.lost()
 
     async def _take_all(self, client: BoundedClient) -> None:
+        began_s, late, idle = self._now_s(), client.resumed, True
         async for message in client.messages:
-            receipt = await self._taken(message)
-            client.done_with(message)
-            if receipt is not None:
-                await self._answer(client, message, receipt)
+            # Whatever came behind one that took long may have come long ago.
+            late = late and (not idle or self._now_s() - began_s <= BACKLOG_S)
+            await self._settle(client, message, late)
+            idle = not len(client.messages)
 
-    async def _taken(self, message: Message) -> Receipt | None:
-        """What becomes of a message; None: nobody is told."""
+    async def _settle(self, client: BoundedClient, message: Message, late: bool) -> None:
+        """Tell what becomes of a message. It is acknowledged only once it is kept or turned away: what we cannot keep we try
+        again and again, in its turn, and the broker has it still, should we end meanwhile.
+        """
+        made = self._made(message, late)
+        tried, until_s = 0, self._now_s() + GIVE_UP_S
+        receipt = await self._kept(made) if isinstance(made, Letter) else made
+        while receipt is not None and receipt.again and isinstance(made, Letter) and self._now_s() < until_s:
+            if not tried:
+                await self._answer(client, message, receipt)
+            tried += 1
+            await asyncio.sleep(pause_s(tried))
+            receipt = await self._kept(made)
+        client.done_with(message)
+        if receipt is not None:
+            await self._answer(client, message, receipt)
+
+    def _made(self, message: Message, late: bool) -> Letter | Receipt | None:
+        """The letter of a message, or what becomes of one that is none; None: nobody is told."""
         payload = message.payload
         if not payload:
             return None
@@ -90,16 +113,17 @@ class Ear:
             self.turned(str(message.topic), str(error))
             return Receipt(accepted=False, reason=str(error))
         now_utc = self._clock.now_utc()
-        why = retained_wrong(body, now_utc) if message.retain else ""
+        found = dated(body, now_utc, _user_property(message, SAID_AT), late)
+        why = (retained_wrong(body, now_utc) if message.retain else "") or found.wrong
         if why:
             self.turned(str(message.topic), why)
             return Receipt(accepted=False, reason=why)
-        return await self._kept(Letter(offtake_id=self._offtake_id, sender=self._sender, received_utc=now_utc, body=body))
+        return Letter(offtake_id=self._offtake_id, sender=self._sender, received_utc=found.at_utc, body=found.body)
 
     def door(self, topic: str) -> str:
         """Why a message is not let in now; empty: it is. Each kind has a share of its own."""
         kind = self._topics.kind_of(topic)
-        share, now_s = kind if kind in KINDS else OTHER, asyncio.get_running_loop().time()
+        share, now_s = kind if kind in KINDS else OTHER, self._now_s()
         if self._pace.wait_s(share, now_s) > 0.0:
             return "too often"
         self._pace.take(share, now_s)
@@ -108,11 +132,14 @@ class Ear:
     async def _kept(self, letter: Letter) -> Receipt:
         """Hand a letter in; a desk that fails is ours to mend, and the plant may say it again."""
         try:
-            receipt = await self._desk.hand_in(letter)
-        except Exception as error:  # whatever a database raises, the plant goes on being told
+            receipt = await kept(self._desk, letter, PATIENT_S)
+        except Exception as error:  # whatever fault of ours it is, the plant goes on being told
             self._keeping.failed(type(error).__name__)
             return Receipt(accepted=False, reason="cannot be kept just now; say it again")
-        self._keeping.worked()
+        if receipt.again:
+            self._keeping.failed(receipt.reason)
+        else:
+            self._keeping.worked()
         return receipt
 
     def turned(self, topic: str, why: str) -> None:
@@ -128,6 +155,7 @@ class Ear:
             "digest": digest_of(message.payload),
             "accepted": receipt.accepted,
             "reason": receipt.reason,
+            "again": receipt.again,
             "at": stamp(self._clock.now_utc()),
         }
         properties = None
@@ -136,6 +164,16 @@ class Ear:
             properties = said_properties(correlation=asked if isinstance(asked, bytes) else b"")
         data = json.dumps(said, separators=(",", ":")).encode()
         await client.publish(self._topics.receipts, data, qos=1, properties=properties)
+
+    @staticmethod
+    def _now_s() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _user_property(message: Message, name: str) -> object:
+    """A user property of MQTT 5; None: there is none."""
+    found = getattr(message.properties, "UserProperty", ())
+    return next((value for key, value in found if key == name), None)
 
 
 def digest_of(payload: bytes) -> str:

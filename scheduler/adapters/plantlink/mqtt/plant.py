@@ -181,7 +181,11 @@ class MqttPlantClient:
 
     def _take_receipt(self, found: Mapping[str, object]) -> None:
         """Answer whoever waits for it."""
-        receipt = Receipt(accepted=found.get("accepted") is True, reason=one_line(str(found.get("reason", ""))))
+        receipt = Receipt(
+            accepted=found.get("accepted") is True,
+            reason=one_line(str(found.get("reason", ""))),
+            again=found.get("again") is True,
+        )
         for answer in self._waiting.pop(str(found.get("digest")), []):
             if not answer.done():
                 answer.set_result(receipt)

@@ -87,6 +87,7 @@ class BoundedClient(aiomqtt.Client):
         super().__init__(max_queued_incoming_messages=QUEUE, logger=QUIET, **settings)
         self._plan = plan
         self.too_large, self.denied = False, ""
+        self.resumed = False
         self._home = threading.get_ident()
         self._client.manual_ack_set(True)
         read, most = self._client._sock_recv, plan.max_payload_bytes + ENVELOPE_BYTES
@@ -154,6 +155,11 @@ class BoundedClient(aiomqtt.Client):
         except RuntimeError:  # the loop has ended meanwhile, and with it whatever it watched
             return
         done.wait(ANSWER_S)
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
+        """Note whether the broker has kept our session: what comes next may have lain there."""
+        self.resumed = bool(flags.session_present)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         """Note that a broker of MQTT 5 does not let us publish; one of 3.1.1 does not say so."""

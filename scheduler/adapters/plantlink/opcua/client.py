@@ -178,7 +178,7 @@ class OpcuaPlantClient:
         try:
             outputs = await self._called(client, method, values)
         except Exception as error:  # noqa: BLE001, RUF100 - a library's failures and the world's: the receipt says it
-            return Receipt(accepted=False, reason=_why(error))
+            return Receipt(accepted=False, reason=_why(error), again=_unkept(error))
         accepted, reason = outputs
         return Receipt(accepted=accepted is True, reason=str(reason or ""))
 
@@ -238,6 +238,13 @@ async def _gone(client: Client) -> None:
     """Leave, in whatever state the connection is."""
     with suppress(Exception):
         await asyncio.wait_for(client.disconnect(), LOOK_S)
+
+
+def _unkept(error: Exception) -> bool:
+    """Whether the other side could not write a letter down, and would have it again."""
+    from asyncua import ua
+
+    return isinstance(error, ua.UaStatusCodeError) and error.code == ua.StatusCodes.BadResourceUnavailable
 
 
 def _value_attribute() -> ua.AttributeIds:

@@ -15,8 +15,9 @@ class Limits:
     one address may begin. requests_per_s, request_burst: requests of one connection, where every 4 KiB count as one more; the
     next one waits. handshake_s: until a session must be active. idle_s: between two messages. message_s: for one message to
     arrive, or to be taken. max_bytes: of a message; unknown_bytes: of one before a session is active. unsent_bytes: that a peer
-    may leave lying with us. nodes, calls: in one request. references, read_bytes, answer_bytes: in one answer. subscriptions,
-    items: of a session. queue: values that are kept of an item.
+    may leave lying with us. nodes, calls: in one request.
+    calls_at_once: requests of one connection that wait for the disk. references, read_bytes, answer_bytes:
+    in one answer. subscriptions, items: of a session. queue: values that are kept of an item.
     """
 
     connections: int = 64
@@ -35,6 +36,7 @@ class Limits:
     unsent_bytes: int = 8 * 1024 * 1024
     nodes: int = 200
     calls: int = 10
+    calls_at_once: int = 8
     references: int = 4000
     read_bytes: int = 512 * 1024
     answer_bytes: int = 4 * 1024 * 1024

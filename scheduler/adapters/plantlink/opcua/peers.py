@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -34,13 +35,14 @@ SESSION = {
     ua.ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary,
     ua.ObjectIds.CloseSessionRequest_Encoding_DefaultBinary,
 }
+CALL = ua.ObjectIds.CallRequest_Encoding_DefaultBinary
 SERVICES = {
     ua.ObjectIds.ReadRequest_Encoding_DefaultBinary,
     ua.ObjectIds.BrowseRequest_Encoding_DefaultBinary,
     ua.ObjectIds.TranslateBrowsePathsToNodeIdsRequest_Encoding_DefaultBinary,
     ua.ObjectIds.RegisterNodesRequest_Encoding_DefaultBinary,
     ua.ObjectIds.UnregisterNodesRequest_Encoding_DefaultBinary,
-    ua.ObjectIds.CallRequest_Encoding_DefaultBinary,
+    CALL,
     ua.ObjectIds.CreateSubscriptionRequest_Encoding_DefaultBinary,
     ua.ObjectIds.ModifySubscriptionRequest_Encoding_DefaultBinary,
     ua.ObjectIds.DeleteSubscriptionsRequest_Encoding_DefaultBinary,
@@ -105,6 +107,7 @@ class PlantProcessor(UaProcessor):
         self._gate = gate
         self.rights = STRANGER
         self.greeted = False
+        self._calls: set[asyncio.Task[None]] = set()
         self.set_policies(gate.policies())
 
     @property
@@ -163,6 +166,38 @@ class PlantProcessor(UaProcessor):
         body = StrictBuffer(bytes(body))
         type_id = nodeid_from_binary(body)
         header = struct_from_binary(ua.RequestHeader, body)
+        number = type_id.Identifier if type_id.NamespaceIndex == 0 else 0
+        if number == CALL and self.active:
+            self._begin_call(self._answered(type_id, header, seqhdr, body), header, seqhdr)
+            return True
+        return await self._answered(type_id, header, seqhdr, body)
+
+    def _begin_call(self, call: Coroutine[Any, Any, bool], header: Any, seqhdr: Any) -> None:
+        """Answer a call when its letter is on disk, and go on reading meanwhile: a heartbeat does not wait for a database."""
+        if len(self._calls) >= self._gate.limits.calls_at_once:
+            call.close()
+            self._fault(header, seqhdr, ua.StatusCodes.BadTooManyOperations)
+            return
+        task = asyncio.create_task(self._called(call))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _called(self, call: Coroutine[Any, Any, bool]) -> None:
+        try:
+            await call
+        except NotTrusted as error:
+            self._gate.refuse(self._sender(), str(error))
+            self._transport.abort()
+
+    async def close(self) -> None:
+        """As asyncua's, once no call is under way any more."""
+        for task in tuple(self._calls):
+            task.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+        await super().close()
+
+    async def _answered(self, type_id: Any, header: Any, seqhdr: Any, body: Any) -> bool:
+        """Answer one request, if only by a fault; False: the connection ends."""
         try:
             return bool(await self._process_message(type_id, header, seqhdr, body))
         except NotTrusted:
@@ -172,10 +207,13 @@ class PlantProcessor(UaProcessor):
         except Exception as error:  # noqa: BLE001, RUF100 - whatever the decoder of a hostile request raises
             self._gate.refuse(self._sender(), f"a request that cannot be read ({type(error).__name__})")
             code = ua.StatusCodes.BadDecodingError
+        self._fault(header, seqhdr, code)
+        return True
+
+    def _fault(self, header: Any, seqhdr: Any, code: int) -> None:
         fault = ua.ServiceFault()
         fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(code))
         self.send_response(header.RequestHandle, seqhdr, fault)
-        return True
 
     async def _process_message(self, typeid: Any, requesthdr: Any, seqhdr: Any, body: Any) -> bool:
         """Let asyncua answer what it may."""

@@ -89,7 +89,9 @@ writing: what you have to say you say with methods.
 """
 CALLS = """A call that could be read returns Good, also when what it says was not believed. Arguments marked (o) need not be
 said: NaN, empty text, or the null time (1601-01-01) stand for that. BadInvalidArgument: a wrong type of an argument.
-BadUserAccessDenied: a connection without a certificate. BadOutOfService: another server is in charge."""
+BadUserAccessDenied: a connection without a certificate. BadOutOfService: another server is in charge.
+BadResourceUnavailable: the letter could not be written down within 3 s, nobody has judged it: call again.
+BadTooManyOperations: eight calls of yours are waiting for their answers already."""
 
 
 def opcua_page() -> dict[PurePath, str]:

@@ -15,6 +15,7 @@ from scheduler import __version__
 from scheduler.adapters.addresses import is_loopback
 from scheduler.adapters.clock import MonotonicClock, SystemClock
 from scheduler.adapters.logs import Teller
+from scheduler.adapters.plantlink.keeping import SOON_S, kept
 from scheduler.adapters.plantlink.opcua.limits import Limits
 from scheduler.adapters.plantlink.opcua.model import NAMESPACE, Method
 from scheduler.adapters.plantlink.opcua.spoken import letter_of
@@ -142,7 +143,8 @@ class OpcuaInterface:
             self._refuse(rights.name, f"{method.path}: {error}")
             return Receipt(accepted=False, reason=str(error))
         sender = Sender(name=rights.name, protocol=LinkProtocol.OPCUA, authenticated=True)
-        return await self._desk.hand_in(Letter(offtake_id=offtake_id, sender=sender, received_utc=now_utc, body=body))
+        letter = Letter(offtake_id=offtake_id, sender=sender, received_utc=now_utc, body=body)
+        return await kept(self._desk, letter, SOON_S)
 
     def _refuse(self, sender: str, what: str) -> None:
         self._desk.refuse(Refusal(protocol=LinkProtocol.OPCUA, sender=sender, at_utc=self._clock.now_utc(), what=what[:200]))

@@ -171,6 +171,8 @@ class PlantSession(InternalSession):
         receipt = await self.answer(self.rights, offtake, method, values)
         if receipt is None:
             return ua.CallMethodResult(StatusCode=bad(ua.StatusCodes.BadOutOfService))
+        if receipt.again:
+            return ua.CallMethodResult(StatusCode=bad(ua.StatusCodes.BadResourceUnavailable))
         said = (receipt.accepted, receipt.reason)
         outputs = [ua.Variant(value, TYPES[output.kind]) for output, value in zip(OUTPUTS, said, strict=True)]
         return ua.CallMethodResult(OutputArguments=outputs, InputArgumentResults=[ua.StatusCode() for _ in values])

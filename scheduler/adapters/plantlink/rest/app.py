@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 import scheduler
+from scheduler.adapters.plantlink.keeping import PATIENT_S, kept
 from scheduler.adapters.plantlink.rest.gate import STANDBY_S, standby
 from scheduler.adapters.plantlink.rest.models import (
     LETTERS,
@@ -33,14 +34,12 @@ from scheduler.core.publishing.message import stamp
 from scheduler.core.publishing.payloads import payload_of
 from scheduler.core.publishing.schema import heat_schedule_schema
 from scheduler.core.publishing.shown import Shown, shown_of
-from scheduler.domain.errors import HeatDispatchError
 from scheduler.domain.plantlink import Board, Letter, LinkProtocol, PlantSeen, Receipt, Sender
 from scheduler.ports import Clock, PlantDesk
 
 MAX_WAIT_S = 30
 # So often somebody who waits is looked after: that a schedule has run out is no news of the desk's.
 LOOK_S = 1.0
-KEEP_S = 10.0
 TOLD = {
     401: "no plant is known by this token or certificate",
     404: "no such offtake of yours",
@@ -111,11 +110,7 @@ class PlantRoutes:
         return hand_in
 
     async def _kept(self, letter: Letter) -> Receipt:
-        try:
-            async with asyncio.timeout(KEEP_S):
-                receipt = await self._desk.hand_in(letter)
-        except (TimeoutError, HeatDispatchError):
-            receipt = Receipt(accepted=False, again=True)
+        receipt = await kept(self._desk, letter, PATIENT_S)
         if not receipt.again:
             return receipt
         raise Problem(
