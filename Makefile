@@ -18,7 +18,7 @@ export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers image unit week bench bench-operator bench-agent bench-signals docs site requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers browser image unit week bench bench-operator bench-agent bench-signals docs site requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,7 +88,7 @@ unit: PROMTOOL := --optional
 unit: PEERS := --optional
 unit: BROWSER := --optional
 unit: IMAGE := --optional
-unit: $(DEV) controlplane realnode promtool plant-peers image ## the test suite alone
+unit: $(DEV) controlplane realnode promtool plant-peers browser image ## the test suite alone
 	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)
 
 test: lint site unit ## everything CI runs
