@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from scheduler.core.accounting.spans import Span, joined, without
 from scheduler.core.accounting.whole import w_from_kw_whole
 from scheduler.domain.plantlink import (
     HeatRequest,
@@ -86,39 +87,52 @@ def readings_of(letters: Iterable[Letter], meter_point_id: str, *, ours: bool = 
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Our operator ended manual overrides: those among the first `letters_count` letters, as far as they were known to him."""
+
+    at_utc: datetime
+    letters_count: int
+
+
 def reliefs_of(
     letters: Sequence[Letter],
-    cleared_utc: Sequence[datetime],
+    ended: Sequence[Ended],
     answered: Iterable[Relief],
     *,
     end_utc: datetime,
 ) -> tuple[Relief, ...]:
-    """What the customer relieved us of.
+    """What the customer relieved us of: at each moment what the operator acted on then (`loop.letters`).
+
+    What came without a credential may only reduce: it ends and replaces nothing, and of all limits the least holds.
 
     Args:
         letters: of one customer, in the order in which they came.
-        cleared_utc: when our operator ended manual overrides.
+        ended: when our operator ended manual overrides.
         answered: by his answers to schedules (`publishing.relieving`).
         end_utc: until when an override that nobody has ended is followed.
     """
+    known = [one for one in letters if one.sender.authenticated]
+    strange = [one for one in letters if not one.sender.authenticated]
     found = [
-        *_requests([(one.received_utc, one.body) for one in letters if isinstance(one.body, HeatRequest)]),
-        *_maintenances([(one.received_utc, one.body) for one in letters if isinstance(one.body, MaintenanceNotice)]),
-        *_overrides(
-            [(one.received_utc, one.body) for one in letters if isinstance(one.body, ManualOverride)], cleared_utc, end_utc
-        ),
+        *(relief for said in (known, *([one] for one in strange)) for relief in _requests(said)),
+        *_maintenances([(one.received_utc, one.body) for one in known if isinstance(one.body, MaintenanceNotice)]),
+        *_overrides(letters, ended, end_utc),
         *answered,
     ]
     return tuple(sorted(found, key=lambda one: (one.start_utc, one.kind)))
 
 
-def _requests(letters: Sequence[tuple[datetime, HeatRequest]]) -> list[Relief]:
-    """A wish for less holds until the next wish takes its place."""
-    found = []
-    for index, (at_utc, body) in enumerate(letters):
-        after_utc = letters[index + 1][0] if index + 1 < len(letters) else body.end_utc
-        span = (max(body.start_utc, at_utc), min(body.end_utc, after_utc))
-        found += _relief(ReliefKind.REQUEST, span, body.heat_kw, "asked for less")
+def _requests(letters: Sequence[Letter]) -> list[Relief]:
+    """A wish for less holds from when it came, except while a later one speaks of the same time."""
+    found: list[Relief] = []
+    spoken: tuple[Span, ...] = ()
+    for one in reversed(letters):
+        if isinstance(one.body, HeatRequest):
+            span = (max(one.body.start_utc, one.received_utc), one.body.end_utc)
+            for part in without(span, spoken):
+                found += _relief(ReliefKind.REQUEST, part, one.body.heat_kw, "asked for less")
+            spoken = joined(spoken, span)
     return found
 
 
@@ -132,14 +146,18 @@ def _maintenances(letters: Sequence[tuple[datetime, MaintenanceNotice]]) -> list
     return found
 
 
-def _overrides(
-    letters: Sequence[tuple[datetime, ManualOverride]], cleared_utc: Sequence[datetime], end_utc: datetime
-) -> list[Relief]:
-    """An override holds until our operator ends it, or another one sets another limit."""
-    found = []
-    for index, (at_utc, body) in enumerate(letters):
-        ends_utc = [at for at in cleared_utc if at >= at_utc] + [again_utc for again_utc, _ in letters[index + 1 :]]
-        found += _relief(ReliefKind.OVERRIDE, (at_utc, min([*ends_utc, end_utc])), body.limit_kw, body.reason)
+def _overrides(letters: Sequence[Letter], ended: Sequence[Ended], end_utc: datetime) -> list[Relief]:
+    """An override holds until our operator ends it; one with a credential also until another such one sets another limit."""
+    found, place = list[Relief](), len(letters)
+    next_utc = end_utc
+    for one in reversed(letters):
+        place -= 1
+        if isinstance(one.body, ManualOverride):
+            known = one.sender.authenticated
+            ends_utc = [clear.at_utc for clear in ended if place < clear.letters_count]
+            span = (one.received_utc, min([*ends_utc, next_utc if known else end_utc, end_utc]))
+            found += _relief(ReliefKind.OVERRIDE, span, one.body.limit_kw, one.body.reason)
+            next_utc = one.received_utc if known else next_utc
     return found
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from scheduler.adapters.history.sql import SqlHistory
 from scheduler.adapters.ledger.sql import SqlLedger, ledger_url
 from scheduler.adapters.plantlink.store.database import LinkStore, Marks
+from scheduler.adapters.plantlink.store.reading import KeptLetter
 from scheduler.config.contracts import Contract
 from scheduler.config.series import read_series
 from scheduler.core.accounting.booking import account_of, booked_prices_micro, heat_entry, promises_of, slots_of
@@ -22,6 +23,7 @@ from scheduler.core.accounting.meter_series import MeterSlots, metered_slots
 from scheduler.core.publishing.relieving import reliefs_by_answers
 from scheduler.core.reports.archived import (
     Bound,
+    Ended,
     bound_quarters,
     promises_of_bound,
     promises_of_commitments,
@@ -115,10 +117,10 @@ class Books:
         found = self.ledger.entries_now(account_of(name), *span)
         return found if found or not contract.alone else self.ledger.entries_now(contract.offtake.plug_id, *span)
 
-    def words(self, name: str, span: Span) -> list[Letter]:
+    def words(self, name: str, span: Span) -> list[KeptLetter]:
         """What the customer said that may lower what is owed in a time; nothing that he said later does."""
         kept = [one for kind in WORDS for one in self.store.letters_between(name, kind, span[0] - LONG_BEFORE, span[1])]
-        return [one.letter for one in sorted(kept, key=lambda one: one.row)]
+        return sorted(kept, key=lambda one: one.row)
 
     def readings(self, name: str, meter_point_id: str, span: Span, *, ours: bool = False) -> tuple[MeterReading, ...]:
         """Readings of a meter point that may be about a time, in the order in which they came; looked up once."""
@@ -135,11 +137,16 @@ class Books:
     def reliefs(self, contract: Contract, span: Span) -> tuple[Relief, ...]:
         """What the customer relieved us of."""
         name = contract.offtake.offtake_id
-        words = self.words(name, span)
+        kept = self.words(name, span)
+        words = [one.letter for one in kept]
         clears = self.store.news("", Marks(message=MOST, letter=MOST)).clears
         return reliefs_of(
             words,
-            [one.at_utc for one in clears if one.offtake_id == name],
+            [
+                Ended(at_utc=one.at_utc, letters_count=sum(each.row <= one.letter_row for each in kept))
+                for one in clears
+                if one.offtake_id == name
+            ],
             reliefs_by_answers(self.store.told(name, *span), words, contract.offtake.firm),
             end_utc=span[1],
         )

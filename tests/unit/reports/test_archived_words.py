@@ -9,6 +9,7 @@ from typing import Any
 from scheduler.core.publishing.own_meters import as_our_own
 from scheduler.core.reports.archived import (
     Bound,
+    Ended,
     bound_quarters,
     promises_of_bound,
     promises_of_commitments,
@@ -53,7 +54,8 @@ def bound(*quarters: tuple[int, int, int]) -> tuple[Bound, ...]:
 
 
 def told(letters: list[Letter], *, cleared: tuple[float, ...] = ()) -> Any:
-    found = reliefs_of(letters, [at(one) for one in cleared], (), end_utc=END)
+    ended = [Ended(at_utc=at(one), letters_count=sum(said.received_utc <= at(one) for said in letters)) for one in cleared]
+    found = reliefs_of(letters, ended, (), end_utc=END)
     return [
         (one.kind, (one.start_utc - START).total_seconds() / 60, (one.end_utc - START).total_seconds() / 60, one.limit_w)
         for one in found
@@ -82,14 +84,40 @@ def test_commitments_are_promises_of_one_customer() -> None:
     assert [(one.start_utc, one.firm_w) for one in found] == [(at(0), 5000), (at(120), 1235)]
 
 
-def test_a_wish_for_less_holds_until_the_next_and_never_backwards() -> None:
+def test_a_wish_for_less_holds_where_no_later_one_speaks_and_never_backwards() -> None:
     first = HeatRequest(heat_kw=5.0, start_utc=at(0), end_utc=at(120))
     second = HeatRequest(heat_kw=8.0, start_utc=at(60), end_utc=at(120))
     assert told([said(10, first), said(30, second)]) == [
-        (ReliefKind.REQUEST, 10, 30, 5000),
+        (ReliefKind.REQUEST, 10, 60, 5000),
         (ReliefKind.REQUEST, 60, 120, 8000),
     ]
     assert told([said(120, first)]) == []
+    short = HeatRequest(heat_kw=8.0, start_utc=at(40), end_utc=at(60))
+    assert told([said(10, first), said(30, short)]) == [
+        (ReliefKind.REQUEST, 10, 40, 5000),
+        (ReliefKind.REQUEST, 40, 60, 8000),
+        (ReliefKind.REQUEST, 60, 120, 5000),
+    ]
+
+
+def test_who_shows_no_credential_lifts_nothing_that_was_said_with_one() -> None:
+    """Nor can he announce maintenance; what he asks for beside it counts where it is less."""
+    known = HeatRequest(heat_kw=5.0, start_utc=at(0), end_utc=at(120))
+    stranger = said(30, HeatRequest(heat_kw=8.0, start_utc=at(30), end_utc=at(60)), authenticated=False)
+    assert told([said(10, known), stranger]) == [
+        (ReliefKind.REQUEST, 10, 120, 5000),
+        (ReliefKind.REQUEST, 30, 60, 8000),
+    ]
+    pressed = [said(10, ManualOverride(limit_kw=3.0)), said(30, ManualOverride(limit_kw=9.0), authenticated=False)]
+    assert told(pressed) == [(ReliefKind.OVERRIDE, 10, 1440, 3000), (ReliefKind.OVERRIDE, 30, 1440, 9000)]
+    notice = MaintenanceNotice(notice_id="m1", start_utc=at(60), end_utc=at(240), available_kw=0.0)
+    assert told([said(0, notice, authenticated=False)]) == []
+
+
+def test_an_override_that_nobody_knew_of_when_another_was_ended_goes_on() -> None:
+    letters = [said(10, ManualOverride(limit_kw=3.0)), said(30, ManualOverride(limit_kw=1.0))]
+    found = reliefs_of(letters, [Ended(at_utc=at(31), letters_count=1)], (), end_utc=END)
+    assert [(one.start_utc, one.end_utc, one.limit_w) for one in found] == [(at(10), at(30), 3000), (at(30), END, 1000)]
 
 
 def test_a_notice_of_maintenance_takes_the_place_of_the_one_before() -> None:
