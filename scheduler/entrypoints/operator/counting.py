@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from scheduler.adapters.clock import WallClock
 from scheduler.adapters.kubernetes.runtime.caches import CacheAge
+from scheduler.adapters.kubernetes.runtime.reflector import LIST_REASONS
 from scheduler.adapters.kubernetes.runtime.writer import WriteCounts
 from scheduler.adapters.metrics.registry import Metrics
 
@@ -39,8 +40,8 @@ class Counting:
                     self._up_to("api_writes_fenced_total", self._fenced(plural), {"kind": plural})
             heard: dict[tuple[str, ...], float] = {}
             for age in ages:
-                for reason, number in age.lists.items():
-                    self._up_to("store_relists_total", number, {"kind": age.name, "reason": reason})
+                for reason in LIST_REASONS:
+                    self._up_to("store_relists_total", age.lists.get(reason, 0), {"kind": age.name, "reason": reason})
                 if not age.missing:
                     heard[(age.name,)] = self._clock.now_utc().timestamp() - age.event_s
             self._metrics.replace("store_last_event_timestamp_seconds", heard)

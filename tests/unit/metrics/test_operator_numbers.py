@@ -74,6 +74,21 @@ def test_heat_of_this_hour_is_the_sum_of_a_plugs_customers() -> None:
     assert told(metrics, "heat_offer_watts")["loop", "p50"] == 122_000.0
 
 
+def test_what_an_hour_has_had_already_counts_as_it_was_planned() -> None:
+    """A pump that gives all its heat in the first half of an hour keeps its promise in the second."""
+    metrics = Metrics()
+    numbers = Numbers(metrics)
+    first = np.concatenate([[120.0, 120.0, 0.0, 0.0], np.zeros(92)])
+    numbers.keep("day", known(offers=(offer(p50_kw=first, firm_kw=60.0),)))
+    later = NOON + timedelta(minutes=30)
+    numbers.keep("day", known(offers=(offer(at_utc=later, p50_kw=np.zeros(96), firm_kw=60.0),)))
+    numbers.show(later)
+    found = told(metrics, "heat_offer_watts")
+    assert (found["loop", "p50"], found["loop", "firm"]) == (60_000.0, 60_000.0)
+    numbers.show(NOON + timedelta(hours=1))
+    assert told(metrics, "heat_offer_watts")["loop", "p50"] == 0.0
+
+
 def test_price_and_demand_are_those_of_the_present_slot_and_without_carbon() -> None:
     metrics = Metrics()
     numbers = Numbers(metrics)

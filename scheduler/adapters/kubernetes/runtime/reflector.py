@@ -16,7 +16,7 @@ from scheduler.adapters.kubernetes.runtime.outage import Outage
 from scheduler.adapters.kubernetes.runtime.store import Store
 from scheduler.adapters.logs import Teller
 
-START, GONE, SILENCE, FAULT = "start", "gone", "silence", "fault"
+LIST_REASONS = START, GONE, SILENCE, FAULT = "start", "gone", "silence", "fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
