@@ -178,11 +178,14 @@ def test_counters_are_reserved_in_blocks_that_never_overlap(store: LinkStore) ->
 
 
 def test_what_was_heard_and_refused_is_kept_and_bounded(store: LinkStore) -> None:
-    seen = PlantSeen(heard_utc=NOON, counter=4, moved_utc=NOON)
+    seen = PlantSeen(heard_utc=NOON, counter=4, moved_utc=NOON, counter_authenticated=True)
     refusal = Refusal(protocol=LinkProtocol.REST, sender=PLC.name, at_utc=NOON, what="no token")
     store.keep_heard({"town": seen, "nobody": PlantSeen()}, [(refusal, 3)])
     heard = store.heard()
     assert (list(heard), heard["town"].counter, heard["town"].moved_utc) == (["town"], 4, NOON)
+    assert heard["town"].counter_authenticated
+    store.keep_heard({"town": replace(seen, counter_authenticated=False)})
+    assert not store.heard()["town"].counter_authenticated
 
 
 def test_two_that_issue_in_turn_draw_different_sequences(store: LinkStore, link_url: str) -> None:
@@ -289,8 +292,16 @@ def test_what_an_older_version_wrote_stands_too(store: LinkStore) -> None:
 def test_a_database_of_an_older_version_is_brought_up_to_date_with_all_that_stands(link_url: str) -> None:
     engine = engine_for(ledger_url(link_url))
     upgrade(engine, "0003")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO link_heard (offtake_id, heard_utc, counter) VALUES ('town', '2026-01-15 12:00:00', 4)")
+        )
     requests = [HeatRequest(heat_kw=1.0 + i, start_utc=NOON, end_utc=NOON + timedelta(minutes=i)) for i in range(120)]
-    bodies: list[LetterBody] = [ManualOverride(), *requests, *(Acknowledgement(sequence=i, verdict=AckVerdict.ACCEPTED) for i in range(20))]
+    bodies: list[LetterBody] = [
+        ManualOverride(),
+        *requests,
+        *(Acknowledgement(sequence=i, verdict=AckVerdict.ACCEPTED) for i in range(20)),
+    ]
     with engine.begin() as connection:
         for i, body in enumerate(bodies):
             at_utc = NOON if isinstance(body, Acknowledgement) else NOON - timedelta(minutes=1)
@@ -302,6 +313,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date_with_all_that_stan
     engine.dispose()
     store = LinkStore(link_url)
     try:
+        assert (store.heard()["town"].counter, store.heard()["town"].counter_authenticated) == (4, False)
         standing = [one.letter.body for one in store.letters_of(["town"])["town"]]
         assert [one for one in standing if isinstance(one, ManualOverride | HeatRequest)] == [bodies[0], *requests[1:]]
         assert len([one for one in standing if isinstance(one, Acknowledgement)]) == 20

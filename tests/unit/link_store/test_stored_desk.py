@@ -228,6 +228,23 @@ def test_a_letter_for_which_there_is_no_room_is_refused_and_its_sender_is_told(p
     asyncio.run(story())
 
 
+def test_after_a_restart_too_a_strangers_heartbeat_is_none_of_who_shows_a_credential(pair: Pair) -> None:
+    async def story() -> None:
+        pair.live()
+        async with running(pair.desk):
+            await until(lambda: bool(pair.desk.boards()))
+            assert (await pair.desk.hand_in(letter(PlantHeartbeat(counter=7)))).accepted
+        again = StoredDesk(pair.link, "site", "here", pair.clock)
+        async with running(again):
+            await until(lambda: bool(again.boards()))
+            receipt = await again.hand_in(letter(PlantHeartbeat(counter=8), sender=STRANGER))
+            assert (receipt.accepted, again.boards()["town"].seen.counter) == (False, 7)
+            assert (await again.hand_in(letter(PlantHeartbeat(counter=9)))).accepted
+            assert again.boards()["town"].seen.counter == 9
+
+    asyncio.run(story())
+
+
 def test_whoever_waits_hears_of_what_is_new_and_of_each_beat(pair: Pair) -> None:
     async def story() -> None:
         pair.live()

@@ -22,11 +22,12 @@ MAX_AUDIT = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A plant's own sign of life as it was last written down."""
+    """A plant's own sign of life as it was last written down; counter_authenticated: as of `PlantSeen`."""
 
     heard_utc: datetime
     counter: int | None
     moved_utc: datetime | None
+    counter_authenticated: bool = False
 
 
 # The operator's life.
@@ -92,7 +93,13 @@ def keep_heard(connection: Connection, seen: Mapping[str, PlantSeen]) -> None:
         if one.heard_utc is None:
             continue
         moved_utc = None if one.moved_utc is None else in_utc(one.moved_utc)
-        row = {"offtake_id": name, "heard_utc": in_utc(one.heard_utc), "counter": one.counter, "moved_utc": moved_utc}
+        row = {
+            "offtake_id": name,
+            "heard_utc": in_utc(one.heard_utc),
+            "counter": one.counter,
+            "moved_utc": moved_utc,
+            "counter_authenticated": one.counter_authenticated,
+        }
         _put(connection, heard_table, "offtake_id", row)
 
 
@@ -104,6 +111,7 @@ def heard_of(connection: Connection) -> dict[str, Heard]:
             heard_utc=aware(one.heard_utc),
             counter=one.counter,
             moved_utc=None if one.moved_utc is None else aware(one.moved_utc),
+            counter_authenticated=one.counter_authenticated,
         )
         for one in found
     }

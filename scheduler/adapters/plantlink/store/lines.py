@@ -141,7 +141,12 @@ class Lines:
             one = self._heard.get(name)
             seen = PlantSeen()
             if one is not None:
-                seen = PlantSeen(heard_utc=one.heard_utc, counter=one.counter, moved_utc=one.moved_utc)
+                seen = PlantSeen(
+                    heard_utc=one.heard_utc,
+                    counter=one.counter,
+                    moved_utc=one.moved_utc,
+                    counter_authenticated=one.counter_authenticated,
+                )
             line = Line(linked=LinkedOfftake(offtake_id=name, plug_id=plug_id, max_heat_kw=0.0), seen=seen, noted=seen)
             self.of[name] = line
             self._changed(line)

@@ -36,7 +36,6 @@ class StoredPublisher:
         sign: Callable[[], OperatorLife | None],
         linked: Callable[[], Sequence[LinkedOfftake]],
         observes: Callable[[], bool] = lambda: False,
-        heat_g_per_kwh: Callable[[str], float | None] = lambda _name: None,
     ) -> None:
         """Publish nothing yet.
 
@@ -46,10 +45,9 @@ class StoredPublisher:
             sign: who speaks; None while this replica does not lead.
             linked: the policy's customers.
             observes: whether the policy only looks on, so that nothing may stand.
-            heat_g_per_kwh: carbon of a customer's heat, by his id; None: not known.
         """
         self._store, self._clock, self._sign, self._linked = store, clock, sign, linked
-        self._observes, self._heat_g_per_kwh = observes, heat_g_per_kwh
+        self._observes = observes
         tell = Teller("operator.plants")
         self._keeping = Episode(tell, "telling heat plants")
         self._saying = threading.Lock()
@@ -113,7 +111,6 @@ class StoredPublisher:
             meter_point_id=linked.meter_point_id,
             last=None,
             promises=mine,
-            heat_g_per_kwh=self._heat_g_per_kwh(offer.offtake_id),
         )
 
         def draft(last: KeptMessage | None) -> Draft | None:

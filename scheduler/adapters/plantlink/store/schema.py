@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -120,6 +121,7 @@ heard_table = Table(
     Column("heard_utc", INSTANT, nullable=False),
     Column("counter", BigInteger),
     Column("moved_utc", INSTANT),
+    Column("counter_authenticated", Boolean, nullable=False, server_default=false()),
 )
 
 audit_table = Table(
