@@ -6,10 +6,11 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
 from markdown_it import MarkdownIt
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from scheduler.entrypoints.cli import app
 from scheduler.entrypoints.kubectl import app as kubectl
@@ -69,22 +70,17 @@ def wrong_with(call: list[str]) -> str:
         return ""
     try:
         while True:
-            context = click.Context(command)
+            context = command.context_class(command)
             _, rest, _ = command.make_parser(context).parse_args(list(words))
-            if not isinstance(command, click.Group):
-                return ""
-            if not rest:
+            if not rest or not isinstance(command, TyperGroup):
                 return ""
             found = command.get_command(context, rest[0])
             if found is None:
                 return f"no command {rest[0]}"
             command, words = found, rest[1:]
-    except click.NoSuchOption as error:
-        return error.format_message()
-    except click.BadOptionUsage:  # `--month` within a sentence, without a month
-        return ""
-    except click.UsageError as error:
-        return error.format_message()
+    except TyperException as error:
+        # `--month` within a sentence, without a month, is no mistake.
+        return "" if "requires an argument" in error.format_message() else error.format_message()
 
 
 CALLS = [(page, number, call) for page in PAGES for number, line in lines_of(page) for call in ours(line)]
