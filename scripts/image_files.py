@@ -40,7 +40,7 @@ def prune(site: Path) -> None:
 def compiled(folder: Path) -> None:
     """Compile everything, each file by itself and in one process, with hashes that nobody checks."""
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    if not compileall.compile_dir(folder, quiet=2, invalidation_mode=mode):
+    if not compileall.compile_dir(folder, quiet=2, force=True, invalidation_mode=mode):
         # Libraries bring templates and samples for other versions of Python; what we load is tried out in the tests.
         print("some files are not for this Python", file=sys.stderr)
 

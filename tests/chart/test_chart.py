@@ -16,9 +16,10 @@ from scheduler.config.chart import ChartValues, crd_template, values_schema
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "heat-dispatch"
 Object = dict[str, Any]
-POD_OWNERS = {"Deployment", "DaemonSet", "Job", "CronJob"}
+POD_OWNERS = {"Deployment", "DaemonSet", "Job", "CronJob", "Pod"}
 PLENTY = """
-operator: {replicas: 2, allowedHosts: [api.example.org], contact: ops@example.org, extraArgs: [--writes-per-s=10]}
+operator: {replicas: 2, allowedHosts: [api.example.org], contact: ops@example.org, livePage: {enabled: true, port: 8091},
+  extraArgs: [--writes-per-s=10]}
 ledger: {postgres: {secretName: database}}
 plantLink: {enabled: true, config: {site: hall}, secrets: [plant.tokens], service: {ports: {rest: 8443, modbus: 1502}}}
 agent: {dryRun: false, gpus: "GPU-1,GPU-2", deviceListStrategy: volumeMounts, tls: {secretName: t, caConfigMap: c}}
@@ -64,7 +65,7 @@ def pod_of(obj: Object) -> Object:
     spec = obj["spec"]
     if obj["kind"] == "CronJob":
         spec = spec["jobTemplate"]["spec"]
-    found: Object = spec["template"]["spec"]
+    found: Object = spec if obj["kind"] == "Pod" else spec["template"]["spec"]
     return found
 
 
@@ -184,6 +185,10 @@ def test_whatever_is_asked_for_is_there(chart: Chart) -> None:
     operator, link = pod_of(deployment)["containers"]
     assert deployment["spec"]["replicas"] == 2
     assert {"--ledger=$(LEDGER_URL)", "--contact=ops@example.org", "--writes-per-s=10"} <= set(operator["args"])
+    # The live page is on the pod's loopback: no port of it is told to anybody.
+    assert "--live-port=8091" in operator["args"]
+    assert not [one for one in operator["args"] if one.startswith("--live-host")]
+    assert 8091 not in [port["containerPort"] for port in operator["ports"]]
     assert link["command"] == ["heat-dispatch", "plant-link"]
     # It has no token of the cluster: neither its own mount nor the pod's.
     assert pod_of(deployment)["automountServiceAccountToken"] is False
