@@ -58,6 +58,13 @@ class Resources(Part):
     limits: Object = about("What it may take at most.", default_factory=dict)
 
 
+class LivePage(Part):
+    """The live page."""
+
+    enabled: bool = about("Serve it inside the operator's pod, for who may forward ports to it; read-only.")
+    port: Port = about("Of that pod's loopback address.")
+
+
 class Operator(Part):
     """The operator."""
 
@@ -68,6 +75,7 @@ class Operator(Part):
     contact: Text = about("Your address of mail or web, told to every host that is asked.")
     signal_secrets: list[DnsName] = about("Secrets of the release's namespace that policies may name in `secretRef`.")
     lease_namespace: DnsName = about("Where the Lease is by which all operators of a cluster agree who leads.")
+    live_page: LivePage = about("The live page.")
     extra_args: list[Text] = about("Further options, see `heat-dispatch operator --help`.")
     resources: Resources = about("Processor and memory; the plan of 5,000 jobs takes some 350 MB beside the operator's 300.")
     priority_class_name: DnsNameOrNone = about("Priority of the pod.")
