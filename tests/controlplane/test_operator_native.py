@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ from operated import LAB, OPERATOR, Operated, now_utc, operated, quickstart, unt
 from typer.testing import CliRunner
 
 from scheduler.adapters.devcluster.build import Toolbox
-from scheduler.adapters.devcluster.client import condition
+from scheduler.adapters.devcluster.client import Object, condition
 from scheduler.adapters.devcluster.cluster import DevCluster, Options
 from scheduler.adapters.plantlink.store.database import LinkStore
 from scheduler.core.publishing.message import problems
@@ -191,10 +190,29 @@ def test_a_heat_plant_is_told_the_plan_and_its_override_ends_by_us_alone(world: 
         plc = Sender(name="plc", protocol=LinkProtocol.REST, authenticated=True)
         override = Letter(offtake_id=name, sender=plc, received_utc=now_utc(), body=ManualOverride(limit_kw=0.0))
         store.keep_letters([override])
-        time.sleep(1.1)  # the annotation has whole seconds
+
+        def told() -> str:
+            """What the status says of an override; empty when it tells of none."""
+            status = world.cluster.admin.get(f"{HEAT}/heatofftakes/{name}").get("status", {})
+            found: Object = next((one for one in status.get("conditions", []) if one["type"] == "Overridden"), {})
+            return str(found["message"]) if found.get("status") == "True" else ""
+
+        def standing() -> list[object]:
+            return [one.letter.body for one in store.letters_of([name])[name] if isinstance(one.letter.body, ManualOverride)]
+
+        world.cluster.wait("it to be shown", lambda: "at most 0 kW" in told(), 90.0)
         asked = CliRunner().invoke(kubectl, ["release", "--override", name, "--kubeconfig", str(world.cluster.kubeconfig())])
         assert asked.exit_code == 0
-        world.cluster.wait("the override's end", lambda: not store.letters_of([name])[name], 30.0)
+        world.cluster.wait("the override's end", lambda: not standing(), 30.0)
+        # Another one, pressed in the same moment: nobody had seen it, so nobody has ended it.
+        again = ManualOverride(limit_kw=1.0)
+        at_utc = override.received_utc + timedelta(microseconds=1)
+        store.keep_letters([Letter(offtake_id=name, sender=plc, received_utc=at_utc, body=again)])
+        world.cluster.wait("it to be shown", lambda: "at most 1 kW" in told(), 90.0)
+        assert standing() == [again]
+        by_hand = {"heatdispatch.io/clear-override": f"{now_utc():%Y-%m-%dT%H:%M:%S.%fZ}"}
+        world.cluster.admin.patch(f"{HEAT}/heatofftakes/{name}", {"metadata": {"annotations": by_hand}})
+        world.cluster.wait("its end", lambda: not standing(), 30.0)
         unknown = CliRunner().invoke(kubectl, ["release", "--override", "no", "--kubeconfig", str(world.cluster.kubeconfig())])
         assert unknown.exit_code == 2
     finally:

@@ -96,8 +96,8 @@ def release(  # noqa: PLR0913 - each is an option of the command
     console = talk(json_file)
     told: list[str] = []
     if override:
-        end_override(client, override, SystemClock().now_utc())
-        console.print(f"overrides of {override} that began before now are ended", markup=False)
+        before_utc = end_override(client, override, SystemClock().now_utc())
+        console.print(f"overrides of {override} that began before {before_utc.isoformat()} are ended", markup=False)
         write_json(json_file, {"override": override})
         return
 

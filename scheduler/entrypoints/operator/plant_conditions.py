@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from scheduler.adapters.kubernetes.objects import Obj
 from scheduler.adapters.kubernetes.runtime.conditions import Condition, Truth
 from scheduler.adapters.plantlink.store.life import Heard
 from scheduler.adapters.plantlink.store.messages import KeptMessage
 from scheduler.domain.plantlink import Acknowledgement, AckVerdict, Letter, ManualOverride
+from scheduler.domain.time import utc
 
 HEARD, ACKNOWLEDGED, OVERRIDDEN = "PlantHeard", "Acknowledged", "Overridden"
 SILENT = timedelta(minutes=5)
+# To the microsecond, as it is kept: who ends this override ends none that was pressed in the same second.
+INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+SINCE = re.compile(r"since (\S+Z) ")
 
 
 def conditions_of(
@@ -49,5 +55,17 @@ def _overridden(letters: Sequence[Letter]) -> Condition:
     if newest is None or not isinstance(newest.body, ManualOverride):
         return Condition(type=OVERRIDDEN, status=Truth.FALSE, reason="Automatic", message="")
     why = f": {newest.body.reason}" if newest.body.reason else ""
-    said = f"{newest.sender.name} takes at most {newest.body.limit_kw:g} kW since {newest.received_utc:%Y-%m-%dT%H:%M:%SZ}{why}"
+    since = f"{newest.received_utc:{INSTANT}}"
+    said = f"since {since} {newest.sender.name} takes at most {newest.body.limit_kw:g} kW{why}"
     return Condition(type=OVERRIDDEN, status=Truth.TRUE, reason="Manual", message=said)
+
+
+def override_told_utc(offtake: Obj) -> datetime | None:
+    """When the override began that the status of a HeatOfftake tells of; None: it tells of none."""
+    conditions = (offtake.get("status") or {}).get("conditions") or []
+    told = next((one for one in conditions if isinstance(one, Mapping) and one.get("type") == OVERRIDDEN), {})
+    found = SINCE.match(str(told.get("message", ""))) if told.get("status") == Truth.TRUE else None
+    try:
+        return None if found is None else utc(found[1])
+    except ValueError:
+        return None

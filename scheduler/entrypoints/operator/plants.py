@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import takewhile
 
 from scheduler.adapters.clock import Clocks
 from scheduler.adapters.kubernetes.objects import Obj, name_of, text
@@ -22,6 +23,7 @@ from scheduler.adapters.kubernetes.runtime.fence import Term
 from scheduler.adapters.logs import Episode, Teller
 from scheduler.adapters.plantlink.store.database import LinkStore, Superseded
 from scheduler.adapters.plantlink.store.publisher import StoredPublisher
+from scheduler.adapters.plantlink.store.reading import KeptLetter
 from scheduler.config.contracts import HEADROOM
 from scheduler.core.accounting.told import believed, useless
 from scheduler.core.accounting.underway import METERED_BACK, metered_kw
@@ -313,11 +315,17 @@ class Plants:
             if until_utc is None or until_utc > self._clock.now_utc() + AHEAD:
                 continue
             name = name_of(obj)
-            begun = [one for one in self._store.letters_of([name])[name] if isinstance(one.letter.body, ManualOverride)]
-            if begun and max(one.letter.received_utc for one in begun) < until_utc:
-                judged_row = max(one.row for one in begun)
-                self._store.clear_override(name, f"annotation {CLEAR_OVERRIDE}", self._clock.now_utc(), judged_row)
+            pressed = [one for one in self._store.letters_of([name])[name] if isinstance(one.letter.body, ManualOverride)]
+            row = ended_row(pressed, until_utc)
+            if row is not None:
+                self._store.clear_override(name, f"annotation {CLEAR_OVERRIDE}", self._clock.now_utc(), row)
                 self._tell.info("manual override ended", offtake=name)
+
+
+def ended_row(pressed: Sequence[KeptLetter], until_utc: datetime) -> int | None:
+    """Up to which letter overrides are ended that began before an instant; None: none is. A later one in between holds."""
+    before = [one.row for one in takewhile(lambda one: one.letter.received_utc < until_utc, pressed)]
+    return before[-1] if before else None
 
 
 def cleared_until(obj: Obj) -> datetime | None:
