@@ -35,6 +35,7 @@ class DurationModel:
 class Outlook:
     """Forecasts on the planning grid.
 
+    carbon_known: whether any source told of it; else carbon is zero in every slot.
     spot / carbon / outdoor: arrays per slot; `known_price_slots` of them are published prices, and those are
     their own p10 and p90. demand_kw: band per offtake.
     arrival_gpus[class]: expected mean GPUs busy, in each slot, with jobs that are not submitted yet, if they ran at once.
@@ -55,3 +56,4 @@ class Outlook:
     degraded: tuple[str, ...] = field(default_factory=tuple)
     spot_p10_eur_per_kwh: FloatArray | None = None
     spot_p90_eur_per_kwh: FloatArray | None = None
+    carbon_known: bool = False

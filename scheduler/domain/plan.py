@@ -183,7 +183,8 @@ class Plan:
 class Offer:
     """Heat offered to one customer on `grid` (one value per slot): median, band, firm, limits; advisory unless acting.
 
-    withdrawn: no plan stands behind it, so that nobody may count on anything.
+    withdrawn: no plan stands behind it, so that nobody may count on anything. heat_g_per_kwh: carbon of a kWh of this heat;
+    None: nobody tells of the grid's.
     """
 
     offtake_id: str
@@ -204,3 +205,4 @@ class Offer:
     boiler_request_kw: float = 0.0
     advisory: bool = True
     withdrawn: bool = False
+    heat_g_per_kwh: FloatArray | None = None

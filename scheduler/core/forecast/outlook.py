@@ -43,7 +43,7 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
     past = snapshot.history
     spot, price_reasons = prices(past.price, where, settings)
     outdoor = outdoor_ahead(past.outdoor, where, settings.max_fill_s)
-    carbon, carbon_reasons = carbon_path(past.carbon, where, settings)
+    carbon, carbon_known, carbon_reasons = carbon_path(past.carbon, where, settings)
     demand, demand_reasons = demands(site, snapshot, settings, where, outdoor.weather)
     durations = learn_durations(past.finished, snapshot.jobs)
     works = seen_work(past.finished, snapshot.jobs, durations)
@@ -55,6 +55,7 @@ def outlook(site: Site, snapshot: Snapshot, settings: Settings, grid: TimeGrid) 
         known_price_slots=spot.known_slots,
         tail_spot_eur_per_kwh=spot.tail,
         carbon_g_per_kwh=carbon,
+        carbon_known=carbon_known,
         outdoor_c=outdoor_slots(outdoor, where),
         demand_kw=demand,
         arrival_gpus=arrivals(site, snapshot, where, durations),
@@ -127,13 +128,13 @@ def sampled(path: FloatArray, first: int, grid: TimeGrid) -> FloatArray:
     return np.asarray(path[np.clip(hour, 0, len(path) - 1)])
 
 
-def carbon_path(carbon: Series, where: Frame, settings: Settings) -> tuple[FloatArray, Reasons]:
-    """Carbon intensity on the grid; zero, and named, when nothing is known."""
+def carbon_path(carbon: Series, where: Frame, settings: Settings) -> tuple[FloatArray, bool, Reasons]:
+    """Carbon intensity on the grid, and whether it is known; zero, and named, when nothing is."""
     past = ready_past("carbon", carbon, where, settings, CARBON)
     if not past.known:
-        return np.zeros(where.grid.slots), past.reasons
+        return np.zeros(where.grid.slots), False, past.reasons
     values = on_slots(past.values, direct(past.values, where.leads, GRID_CARBON).now, where)
-    return np.maximum(0.0, values), past.reasons
+    return np.maximum(0.0, values), True, past.reasons
 
 
 def demands(

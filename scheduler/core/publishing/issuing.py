@@ -25,7 +25,7 @@ from scheduler.domain.plan import Offer
 from scheduler.domain.snapshot import Commitment
 
 # What differs by less is the same to a heat plant: no meter of it is better.
-SAME_KW, SAME_K, SAME_M3_PER_H, SAME_FRACTION, SAME_G_PER_KWH = 0.5, 0.25, 0.05, 0.01, 5.0
+SAME_KW, SAME_K, SAME_M3_PER_H, SAME_FRACTION, SAME_G_PER_KWH = 0.5, 0.25, 0.05, 0.01, 20.0
 SAME = {
     "heatKw": SAME_KW,
     "p10": SAME_KW,
@@ -55,7 +55,6 @@ class Issue:
     meter_point_id: str
     last: Mapping[str, object] | None
     promises: Sequence[Commitment] = ()
-    heat_g_per_kwh: float | None = None
 
 
 def issued(offer: Offer, issue: Issue) -> dict[str, object] | None:
@@ -73,7 +72,6 @@ def issued(offer: Offer, issue: Issue) -> dict[str, object] | None:
         supersedes=before,
         kind=_kind(offer, issue),
         reason=_reason(offer, issue),
-        heat_g_per_kwh=issue.heat_g_per_kwh,
     )
     payload = heat_schedule(offer, envelope)
     return None if last is not None and says_the_same(last, payload) else payload

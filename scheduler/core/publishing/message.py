@@ -62,7 +62,6 @@ class Envelope:
     supersedes: int | None = None
     kind: Kind = Kind.PLAN
     reason: str = ""
-    heat_g_per_kwh: float | None = None
 
 
 def stamp(at_utc: datetime) -> str:
@@ -99,9 +98,10 @@ def message_id(envelope: Envelope, offer: Offer) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def interval(offer: Offer, slot: int, part: int, heat_g_per_kwh: float | None) -> dict[str, object]:
+def interval(offer: Offer, slot: int, part: int) -> dict[str, object]:
     """One quarter hour of an offer: part `part` of slot `slot`."""
     start_utc = offer.grid.time_of(slot) + timedelta(seconds=part * RESOLUTION_S)
+    carbon = offer.heat_g_per_kwh
     heat_kw, supply_c = float(offer.p50_kw[slot]), float(offer.supply_c[slot])
     return {
         "start": stamp(start_utc),
@@ -115,7 +115,7 @@ def interval(offer: Offer, slot: int, part: int, heat_g_per_kwh: float | None) -
         "returnMaxC": rounded(offer.return_max_c),
         "flowM3h": flow_m3_per_h(heat_kw, supply_c, offer.return_max_c),
         "probShortfall": rounded(float(offer.shortfall_probability[slot])),
-        "gco2PerKwhHeat": None if heat_g_per_kwh is None else rounded(heat_g_per_kwh),
+        "gco2PerKwhHeat": None if carbon is None else rounded(float(carbon[slot])),
     }
 
 
@@ -128,9 +128,7 @@ def heat_schedule(offer: Offer, envelope: Envelope) -> dict[str, object]:
     parts, rest = divmod(offer.grid.slot_s, RESOLUTION_S)
     if rest or not parts:
         raise ValueError(f"heat_schedule: slots of {offer.grid.slot_s} s are no whole number of quarter hours")
-    intervals = [
-        interval(offer, slot, part, envelope.heat_g_per_kwh) for slot in range(offer.grid.slots) for part in range(parts)
-    ]
+    intervals = [interval(offer, slot, part) for slot in range(offer.grid.slots) for part in range(parts)]
     return {
         "schemaVersion": SCHEMA_VERSION,
         "siteId": envelope.site_id,

@@ -11,6 +11,7 @@ import numpy as np
 from scheduler.core.forecast.own_heat import OwnHeatRecord, ratio_quantile
 from scheduler.core.planning.plant_rows import outdoor_path
 from scheduler.core.publishing.firm import firm_capability_kw
+from scheduler.core.thermal.heat_carbon import heat_g_per_kwh
 from scheduler.core.thermal.supply import mean_outdoor_c, supply_on_curve_c, within_band_c
 from scheduler.domain.outlook import Outlook
 from scheduler.domain.plan import Offer, Plan, PlanStatus
@@ -95,7 +96,15 @@ def offer_of(
         ),
         advisory=settings.mode is not Mode.DISPATCH,
         withdrawn=let_go,
+        heat_g_per_kwh=_carbon(plug, outlook, grid),
     )
+
+
+def _carbon(plug: Plug, outlook: Outlook, grid: TimeGrid) -> FloatArray | None:
+    """Carbon of a kWh of the plug's heat in each slot, g; None where no source tells of the grid's."""
+    if not outlook.carbon_known:
+        return None
+    return heat_g_per_kwh(resampled(outlook.carbon_g_per_kwh, outlook.grid, grid), plug.heat_pump)
 
 
 def on_slots(values: FloatArray, plan: Plan) -> FloatArray:

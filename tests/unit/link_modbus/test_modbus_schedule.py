@@ -179,8 +179,9 @@ def test_any_offer_comes_back_as_it_was_sent_but_for_rounding(seed: int, slots: 
         min_kw=np.zeros(slots), max_kw=high, supply_c=rng.uniform(45.0, 120.0, slots),
         return_max_c=float(rng.uniform(0.0, 40.0)),
         shortfall_probability=rng.uniform(0.0, 1.0, slots), boiler_request_kw=float(rng.uniform(0.0, 1e6)),
+        heat_g_per_kwh=rng.uniform(0.0, 900.0, slots),
     )  # fmt: skip
-    envelope = Envelope(site_id=SITE, meter_point_id="m", sequence=seed, heat_g_per_kwh=float(rng.uniform(0.0, 900.0)))
+    envelope = Envelope(site_id=SITE, meter_point_id="m", sequence=seed)
     sent = heat_schedule(offer, envelope)
     found = read(words_of(schedule_bytes(sent, low_word_first=swapped)), swapped)
     assert found is not None

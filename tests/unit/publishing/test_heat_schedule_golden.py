@@ -25,14 +25,14 @@ SCHEMA = Draft202012Validator(heat_schedule_schema())
 
 def made() -> dict[str, dict[str, object]]:
     """A short conversation: a plan, a promise, an update of hours, a cancel; and advice."""
-    issue = Issue(site_id="site", meter_point_id="MP-1", last=None, heat_g_per_kwh=12.5)
-    plan = issued(offer(slots=4), issue)
+    issue = Issue(site_id="site", meter_point_id="MP-1", last=None)
+    plan = issued(offer(slots=4, heat_g_per_kwh=np.full(4, 12.5)), issue)
     firm = issued(offer(slots=4), Issue(site_id="site", meter_point_id="MP-1", last=plan, promises=[promise(1)]))
     cold = offer(120.0, slots=4, at_utc=NOON + timedelta(minutes=15), supply_c=np.full(4, 45.0), boiler_request_kw=7.25)
     update = issued(cold, Issue(site_id="site", meter_point_id="MP-1", last=firm))
     assert update is not None
     cancel = cancelled(update, NOON + timedelta(minutes=20), "all is let go")
-    advice = issued(offer(slots=4, advisory=True), issue)
+    advice = issued(offer(slots=4, advisory=True, heat_g_per_kwh=np.array([0.0, 12.5, 80.25, 300.0])), issue)
     found = {"plan": plan, "firm": firm, "update": update, "cancel": cancel, "advice": advice}
     return {name: payload for name, payload in found.items() if payload is not None}
 

@@ -20,7 +20,7 @@ from scheduler.domain.plan import Offer
 from scheduler.domain.time import TimeGrid
 
 START = datetime(2021, 2, 1, 9, 30, tzinfo=UTC)
-ENVELOPE = Envelope(site_id="school", meter_point_id="m-7", sequence=12, supersedes=11, heat_g_per_kwh=31.5)
+ENVELOPE = Envelope(site_id="school", meter_point_id="m-7", sequence=12, supersedes=11)
 
 
 def offer(slot_s: int = 900, slots: int = 2) -> Offer:
@@ -41,6 +41,7 @@ def offer(slot_s: int = 900, slots: int = 2) -> Offer:
         return_max_c=50.0,
         shortfall_probability=np.full(slots, 0.01),
         boiler_request_kw=0.0,
+        heat_g_per_kwh=np.full(slots, 31.5),
     )
 
 

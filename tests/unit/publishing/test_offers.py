@@ -14,6 +14,7 @@ from scheduler.core.publishing.setpoints import setpoints_of
 from scheduler.domain.contract import FirmRule
 from scheduler.domain.plan import Offer, Plan, PlanStatus
 from scheduler.domain.settings import Mode, Settings
+from scheduler.domain.site import Cop, CopModel, HeatPump
 from scheduler.domain.snapshot import Commitment
 
 RULE = FirmRule()
@@ -104,3 +105,23 @@ def test_setpoints_cover_the_cycle_and_follow_the_steps() -> None:
     assert [one.pump_heat_kw for one in later] == [44.0] * 4
     assert [one.at_utc for one in later] == [NOW + timedelta(minutes=60 + 15 * i) for i in range(4)]
     assert setpoints_of(site(), plan(), settings, NOW + timedelta(days=3)) == ()
+
+
+def test_carbon_of_heat_is_that_of_lifting_it_and_not_known_without_a_source() -> None:
+    where, view = site(firm=RULE), snapshot()
+    told = Cop(model=CopModel.FIXED, source_in_c=40.0, source_out_c=35.0, sink_in_c=50.0, sink_out_c=70.0, fixed_cop=4.0)
+    pump = HeatPump(rated_heat_kw=500.0, min_load_fraction=0.0, start_cost_eur=0.0, cop=told)
+    lifting = replace(where, plugs=(replace(where.plugs[0], heat_pump=pump),))
+    ahead = outlook(where, view, ADVISE, grid())
+    assert ahead.carbon_known
+    [direct], [lifted] = (offers_of(one, view, ahead, plan(), ADVISE) for one in (where, lifting))
+    assert direct.heat_g_per_kwh is not None
+    assert lifted.heat_g_per_kwh is not None
+    assert set(direct.heat_g_per_kwh.tolist()) == {0.0}
+    # As the past has it, between 80 and 120 g/kWh, over a COP of 4.
+    assert lifted.heat_g_per_kwh == pytest.approx(ahead.carbon_g_per_kwh[: len(lifted.heat_g_per_kwh)] / 4.0)
+    assert 15.0 < lifted.heat_g_per_kwh.min() <= lifted.heat_g_per_kwh.max() < 35.0
+    nothing = replace(view.history.carbon, values=np.full_like(view.history.carbon.values, np.nan))
+    blind = replace(view, history=replace(view.history, carbon=nothing))
+    [unknown] = offers_of(lifting, blind, outlook(lifting, blind, ADVISE, grid()), plan(), ADVISE)
+    assert unknown.heat_g_per_kwh is None
