@@ -4,7 +4,7 @@
 
 c is the grid's intensity in the slot, g/kWh; COP the heat pump's delivered heat per electricity (no heat pump: 1/COP is 0); w
 the electricity of circulation pumps per kWh of heat. It is what an account of avoided emissions takes off for delivered heat.
-The compute's own electricity stays in the computing centre's account (its Scope 2 by the GHG Protocol), so that nothing is counted
+The compute's own electricity stays in the computing centre's account (its Scope 2, GHG Protocol), so that nothing is counted
 twice; no contract says otherwise yet. Heat out of a tank counts as if it were lifted in the slot in which it is handed over.
 """
 
