@@ -172,11 +172,17 @@ def _tiles(state: LiveState) -> str:
     )
     tiles.append(("Jobs waiting", f"{counts.waiting + counts.paused:,}", _going(counts), None))
     body = "".join(
-        f'<li><span class="what">{escape(what)}</span><b>{escape(value)}</b> '
+        f'<li><span class="what">{escape(what)}</span>{_figure_of(value)} '
         f'<span class="of">{escape(of)}</span>{_bar(share)}</li>'
         for what, value, of, share in tiles
     )
     return f'<ul class="tiles" aria-label="Now">{body}</ul>'
+
+
+def _figure_of(value: str) -> str:
+    """A number to be seen from afar, its unit beside it."""
+    number, _, unit = value.partition(" ")
+    return f"<b>{escape(number)}</b>" + (f' <span class="unit">{escape(unit)}</span>' if unit else "")
 
 
 def _going(counts: LiveCounts) -> str:

@@ -65,9 +65,10 @@ def drawn(plot: Plot, grid: TimeGrid, now_slot: int, zone: ZoneInfo) -> str:
 
     shapes = "".join(_shape(layer, low, high) for layer in plot.layers)
     lines = "".join(f'<line x1="0" x2="100%" y1="{y_px(one):.1f}" y2="{y_px(one):.1f}" class="grid"/>' for one in ticks)
+    shown = [number(one) for one in ticks]
+    shown[-1] += f" {escape(plot.unit)}"
     words = "".join(
-        f'<text x="4" y="{y_px(one) - 3:.1f}" class="tick">{number(one)}{" " + escape(plot.unit) if one == ticks[-1] else ""}</text>'
-        for one in ticks
+        f'<text x="4" y="{y_px(one) - 3:.1f}" class="tick">{text}</text>' for one, text in zip(ticks, shown, strict=True)
     )
     floor_px = TOP_PX + inner_px
     now = f"{100.0 * now_slot / grid.slots:.2f}%"
@@ -78,7 +79,7 @@ def drawn(plot: Plot, grid: TimeGrid, now_slot: int, zone: ZoneInfo) -> str:
         f'<svg x="0" y="{TOP_PX}" width="100%" height="{inner_px}" viewBox="0 0 {grid.slots} {UNITS}" '
         f'preserveAspectRatio="none">{shapes}</svg>'
         f'<line class="now" x1="{now}" x2="{now}" y1="{TOP_PX - 12}" y2="{floor_px}"/>'
-        f'<text class="now-text" x="{now}" dx="5" y="12">now</text>{words}'
+        f'<text class="now-text" x="{now}" dx="5" y="14">now</text>{words}'
         f"{''.join(hours(grid, zone, floor_px))}</svg>"
     )
 

@@ -52,10 +52,10 @@ def test_of_two_that_write_at_once_one_stays_whole(place: str) -> None:
             meet.abort()
 
     threads = [threading.Thread(target=write, args=(store, name)) for store, name in zip(stores, "ab", strict=True)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not failed
     (found,) = stores[0].states()
     assert found.degraded_reason in ("a-4", "b-4")

@@ -164,6 +164,7 @@ class Operator:
         if self.options.live is not None:
             self._live = live_page(self.options.ledger, self._clock, self.options.live)
             self._live.start()
+            self._tell.info("serving the live page", page=self._live.port)
         self._health.start()
         self._caches.start()
         self._spawn("sources", lambda: self._signals.run(self._stopping))
