@@ -13,7 +13,7 @@ from scheduler.domain.time import FloatArray, Series
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantState:
-    """Heat plant side of one plug; None is "not known"."""
+    """Heat plant side of one plug; None is "not known". metered_kw: at the hand-off, of all its customers together."""
 
     plug_id: str
     tank_level_kwh: float | None
@@ -21,6 +21,7 @@ class PlantState:
     heat_pump_heat_kw: float = 0.0
     sold_kw: float = 0.0
     available_heat_kw: float | None = None
+    metered_kw: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

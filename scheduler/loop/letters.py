@@ -90,12 +90,14 @@ def states_of(site: Site, standing: Standing, now_utc: datetime) -> tuple[PlantS
         names = [one.offtake_id for one in site.offtakes if one.plug_id == plug.plug_id]
         tanks = [one for name in names for one in _measured(standing.get(name, ()), now_utc) if isinstance(one, TankState)]
         flows = [_newest_heat_kw(standing.get(name, ()), now_utc) for name in names]
+        known = [one for one in flows if one is not None]
         newest = max(tanks, key=lambda one: one.at_utc, default=None)
         found.append(
             PlantState(
                 plug_id=plug.plug_id,
                 tank_level_kwh=None if newest is None else newest.level_kwh,
-                sold_kw=sum(one for one in flows if one is not None),
+                sold_kw=sum(known),
+                metered_kw=sum(known) if known and len(known) == len(flows) else None,
             )
         )
     return tuple(found)

@@ -25,6 +25,9 @@ WELL = {
     'heatdispatch_degraded_step{policy="day"}': "0x600",
     'heatdispatch_heat_offer_watts{plug="loop",quantile="firm"}': "100000x600",
     'heatdispatch_heat_offer_watts{plug="loop",quantile="p50"}': "120000x600",
+    'heatdispatch_heat_residual_watts{plug="loop"}': "10000x600",
+    'heatdispatch_heat_metered_watts{plug="loop"}': "110000x600",
+    'heatdispatch_heat_captured_watts{plug="loop"}': "130000x600",
     'heatdispatch_hold_used_ratio_max{policy="day"}': "0.3x600",
     'heatdispatch_source_fallback_depth{quantity="price"}': "0x600",
     'heatdispatch_source_rejected_values_total{source="feed",reason="implausible"}': "3x600",
@@ -62,6 +65,13 @@ ILL: dict[str, tuple[dict[str, str], int]] = {
     "HeatDispatchLetGo": ({'heatdispatch_degraded_step{policy="day"}': "3x600"}, 10),
     "HeatDispatchCycleSlow": ({'heatdispatch_cycle_duration_seconds_count{policy="day"}': "0+2x600"}, 60),
     "HeatDispatchShortfallExpected": ({'heatdispatch_heat_offer_watts{plug="loop",quantile="p50"}': "90000x600"}, 35),
+    "HeatDispatchHeatMissing": (
+        {
+            'heatdispatch_heat_residual_watts{plug="loop"}': "40000x600",
+            'heatdispatch_heat_metered_watts{plug="loop"}': "80000x600",
+        },
+        50,
+    ),
     "HeatDispatchHoldLong": ({'heatdispatch_hold_used_ratio_max{policy="day"}': "0.9x600"}, 35),
     "HeatDispatchSourceGone": ({'heatdispatch_source_fallback_depth{quantity="price"}': "-1x600"}, 20),
     "HeatDispatchSourceFallback": ({'heatdispatch_source_fallback_depth{quantity="price"}': "1x600"}, 365),

@@ -127,6 +127,13 @@ HEAT = (
     ),
     gauge("heat_demand_watts", "Heat demand forecast for the present hour, by customer.", "offtake"),
     gauge("heat_captured_watts", "Heat caught by a plug's loop now, measured or from the model.", "plug"),
+    gauge("heat_metered_watts", "Heat at a plug's hand-off as its customers measured it, as of the last plan.", "plug"),
+    gauge(
+        "heat_residual_watts",
+        "Heat that the last plan reckoned to hand over as it began, less what its customers measured; none in Advise. A pump "
+        "that fails shows here while the servers' power is as ever.",
+        "plug",
+    ),
     gauge("tank_joules", "Heat in the tank above the return temperature, as of the last plan.", "plug"),
     gauge("electricity_price_euros_per_joule", "All-in price of electricity now (times 3.6e9: EUR/MWh).", "policy"),
     gauge("gpu_power_watts", "Draw of all GPUs of a pool now.", "pool"),

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from scheduler.domain.plan import Offer
+
 # A spread or flow this far from what its load asks for says something.
 TELLING_FRACTION = 0.15
 
@@ -99,6 +101,21 @@ def rooms_residual_kw(slot: BalanceSlot, capture_fraction: float) -> float | Non
     if slot.it_kw is None or slot.captured_kw is None:
         return None
     return capture_fraction * slot.it_kw - slot.captured_kw
+
+
+def hand_off_residual_kw(offers: Iterable[Offer], metered_kw: float | None) -> float | None:
+    """Heat that should be handed over as a plan begins and does not arrive, kW; negative: more arrives than was reckoned.
+
+    Args:
+        offers: to the customers of one plug, of the decision that the measurement came with.
+        metered_kw: what its customers measure at the hand-off together; None: one of them does not.
+
+    None also where nobody counts on the heat: there is no offer, or one is advice or withdrawn.
+    """
+    reckoned = tuple(offers)
+    if metered_kw is None or not reckoned or any(one.advisory or one.withdrawn for one in reckoned):
+        return None
+    return sum(float(one.p50_kw[0]) for one in reckoned) - metered_kw
 
 
 def watched(sums: Sums, slots: Iterable[BalanceSlot], rule: BalanceRule) -> tuple[Sums, tuple[BalanceAlarm, ...]]:

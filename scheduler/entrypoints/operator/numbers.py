@@ -13,14 +13,16 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from scheduler.adapters.metrics.registry import Metrics
+from scheduler.core.accounting.residual import hand_off_residual_kw
 from scheduler.domain.plan import Offer
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.snapshot import PlantState
 from scheduler.units import S_PER_H, eur_per_j_from_eur_per_kwh, j_from_kwh, w_from_kw
 
 Values = dict[tuple[str, ...], float]
-OFFERS, DEMANDS, TANKS, PRICE = (
-    "heat_offer_watts", "heat_demand_watts", "tank_joules", "electricity_price_euros_per_joule",
+OFFERS, DEMANDS, TANKS, PRICE, METERED, RESIDUAL = (
+    "heat_offer_watts", "heat_demand_watts", "tank_joules", "electricity_price_euros_per_joule", "heat_metered_watts",
+    "heat_residual_watts",
 )  # fmt: skip
 # A policy that is edited again and again has a decision each time.
 MOST_TOLD = 16
@@ -71,6 +73,9 @@ class Numbers:
         self._metrics.replace(DEMANDS, wanted_w(problems, now_utc))
         levels = [(one.plug_id, one.tank_level_kwh) for each in known for one in each.plants]
         self._metrics.replace(TANKS, {(plug,): j_from_kwh(level_kwh) for plug, level_kwh in levels if level_kwh is not None})
+        metered = [(one.plug_id, one.metered_kw) for each in known for one in each.plants]
+        self._metrics.replace(METERED, {(plug,): w_from_kw(kw) for plug, kw in metered if kw is not None})
+        self._metrics.replace(RESIDUAL, residual_w(known))
         prices = {(policy,): price_eur_per_j(problem, now_utc) for policy, problem in found.items()}
         self._metrics.replace(PRICE, {key: value for key, value in prices.items() if value is not None})
 
@@ -92,6 +97,18 @@ def offered_w(told: Iterable[Sequence[Sequence[Offer]]], now_utc: datetime) -> V
             for quantile, values_kw in _of_hour(versions, now_utc).items():
                 key = versions[0].plug_id, quantile
                 found[key] = found.get(key, 0.0) + w_from_kw(float(np.mean(values_kw)))
+    return found
+
+
+def residual_w(known: Iterable[InForce]) -> Values:
+    """Heat that should have been handed over as the last plan began and did not arrive, by plug, W."""
+    found: Values = {}
+    for each in known:
+        for plant in each.plants:
+            offers = [one for one in each.offers if one.plug_id == plant.plug_id]
+            residual_kw = hand_off_residual_kw(offers, plant.metered_kw)
+            if residual_kw is not None:
+                found[(plant.plug_id,)] = w_from_kw(residual_kw)
     return found
 
 

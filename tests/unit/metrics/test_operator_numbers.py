@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from link_offers import NOON, HandClock, offer
+from forecast_world import site
+from link_offers import NOON, HandClock, letter, offer
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from scheduler.adapters.kubernetes.runtime.caches import CacheAge
 from scheduler.adapters.kubernetes.runtime.kinds import JOBS
 from scheduler.adapters.metrics.registry import Metrics
+from scheduler.domain.plantlink import NetworkState
 from scheduler.domain.problem import PlanOfftake, PlanProblem
 from scheduler.domain.snapshot import PlantState
 from scheduler.domain.time import TimeGrid
 from scheduler.entrypoints.operator.counting import Counting
 from scheduler.entrypoints.operator.numbers import InForce, Numbers
+from scheduler.loop.letters import states_of
 
 KIND = JOBS.plural
 
@@ -157,3 +161,31 @@ def test_a_kind_that_a_cluster_does_not_have_does_not_age() -> None:
     counting.gauges((age("jobs"), age("workloads", missing=True)))
     assert told(metrics, "store_last_event_timestamp_seconds") == {("jobs",): NOON.timestamp() - 30.0}
     assert told(metrics, "store_relists_total")["jobs", "gone"] == 2.0
+
+
+def test_heat_that_was_reckoned_and_does_not_arrive_is_told_and_vanishes_with_the_measurement() -> None:
+    town = site().offtakes[0]
+    two = replace(site(), offtakes=(town, replace(town, offtake_id="school")))
+    metrics = Metrics()
+    numbers = Numbers(metrics)
+    offers = tuple(offer(kw, offtake_id=name, plug_id="plug") for name, kw in (("town", 100.0), ("school", 20.0)))
+
+    def measured(**heat_kw: float) -> tuple[PlantState, ...]:
+        letters = {name: (letter(NetworkState(at_utc=NOON, heat_kw=kw), offtake_id=name),) for name, kw in heat_kw.items()}
+        return states_of(two, letters, NOON)
+
+    numbers.keep("day", known(offers=offers, plants=measured(town=60.0, school=15.0)))
+    numbers.show(NOON)
+    # 100 + 20 kW reckoned, 60 + 15 measured: 45 do not arrive.
+    assert told(metrics, "heat_metered_watts") == {("plug",): 75_000.0}
+    assert told(metrics, "heat_residual_watts") == {("plug",): 45_000.0}
+    # One customer measures nothing: what the other one measures says nothing of the plug.
+    numbers.keep("day", known(offers=offers, plants=measured(town=60.0)))
+    numbers.show(NOON)
+    assert told(metrics, "heat_metered_watts") == told(metrics, "heat_residual_watts") == {}
+    # Advice: nobody has to take it.
+    advice = tuple(replace(one, advisory=True) for one in offers)
+    numbers.keep("day", known(offers=advice, plants=measured(town=0.0, school=0.0)))
+    numbers.show(NOON)
+    assert told(metrics, "heat_metered_watts") == {("plug",): 0.0}
+    assert told(metrics, "heat_residual_watts") == {}
