@@ -79,9 +79,27 @@ def test_the_ledger_holds_every_cycle_and_every_slot(outputs: Path) -> None:
     report = read(outputs / "out" / "report.json")
     with closing(sqlite3.connect(outputs / "out" / "ledger.db")) as db:
         cycles = db.execute("select count(*) from ledger_cycle").fetchone()[0]
-        slots, sold_kwh = db.execute("select count(*), sum(heat_sold_kwh) from ledger_entry").fetchone()
+        of_plugs, of_customers = (
+            db.execute(f"select count(*), sum(heat_sold_kwh) from ledger_entry where plug_id {like} 'offtake:%'").fetchone()
+            for like in ("not like", "like")
+        )
+    slots, sold_kwh = of_plugs
     assert set(report["strategies"]) == set(STRATEGIES)
     assert cycles == report["cycles"] >= 6
     # Four hours of quarter hours each, but for the last cycle, which ends with the run.
     assert 16 * (cycles - 1) < slots <= 16 * cycles
     assert sold_kwh == pytest.approx(report["strategies"]["ours"]["heat_sold_kwh"], abs=1e-3)  # written with three decimals
+    # The customers' own accounts, in whole Wh, come to the same.
+    assert of_customers[0] == 2 * slots
+    assert of_customers[1] == pytest.approx(sold_kwh, abs=1e-3 * of_customers[0])
+
+
+def test_its_end_can_be_seen_on_the_live_page(outputs: Path) -> None:
+    said = (outputs / "said.txt").read_text(encoding="utf-8")
+    assert f"serve --run {outputs / 'out'}" in said
+    shown = run("serve", "--run", outputs / "out", "--json", "-")
+    assert shown.exit_code == 0
+    (told,) = json.loads(shown.stdout)["policies"]
+    assert told["policy"] == "demo"
+    assert told["mode"] == "Dispatch"
+    assert told["gpus"]["there"] == 32
