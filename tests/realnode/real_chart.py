@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ import pretended_runtime
 import yaml
 from device_plugin import DevicePlugin
 from gpu_machine import Machine
-from kube_objects import HEAT
-from operated import LAB, dear_now, heat_path, quickstart
+from kube_objects import HEAT, running_pods
+from operated import LAB, RUN, dear_now, heat_path, quickstart
 from real_jobs import RealJob
 
 from scheduler.adapters.devcluster.build import Toolbox
-from scheduler.adapters.devcluster.client import Object
+from scheduler.adapters.devcluster.client import Object, condition
 from scheduler.adapters.devcluster.cluster import DevCluster
 from scheduler.adapters.devcluster.kwok import GPU
 from scheduler.adapters.devcluster.realnode.node import PATH, RealNode
@@ -137,28 +138,49 @@ class Installation:
         found = self.cluster.admin.items(f"{HEAT}/dispatchplans")
         return found[0].get("status", {}) if found else {}
 
-    def next_plan(self, before: str) -> None:
-        """Wait for another plan than one before."""
-        self.wait("another plan", lambda: self.plan().get("planId") not in (None, before))
-
     def state(self, mode: str) -> None:
         """What people state: a site whose power is dear now, a plug, a customer, a policy, classes."""
-        for obj in quickstart(mode):
+        for obj in [*quickstart(mode), MODEST]:
             self.cluster.admin.apply(heat_path(obj), obj)
+
+    def mode(self, mode: str) -> None:
+        """Change the policy's mode, and wait until the operator has read it: until then it lets go of what is held."""
+        path = f"{HEAT}/dispatchpolicies/quickstart"
+        generation = self.cluster.admin.patch(path, {"spec": {"mode": mode}})["metadata"]["generation"]
+
+        def read() -> bool:
+            conditions = self.cluster.admin.get(path).get("status", {}).get("conditions", [])
+            return any(one["type"] == "Ready" and one.get("observedGeneration") == generation for one in conditions)
+
+        self.wait("the policy is read", read)
 
     def price(self, *, dear: bool) -> None:
         """Change what power costs, and wait for a plan that knows."""
         before = self.plan()["planId"]
         bands = dear_now(hours=2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
         self.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands}}})
-        self.next_plan(before)
+        self.wait("a plan for it", lambda: self.plan()["planId"] != before)
 
-    def submit(self, job: RealJob) -> None:
-        """Create a Job as a user does, who knows nothing of holds."""
+    def submit(self, job: RealJob, *, dry: bool = False) -> Object:
+        """Create a Job as a user does, who knows nothing of holds, or only see what would become of it."""
         made = job.made()
         made["spec"]["suspend"] = False
         made["metadata"].get("annotations", {}).pop("heatdispatch.io/held-by", None)
-        self.cluster.admin.create(f"/apis/batch/v1/namespaces/{LAB}/jobs", made)
+        path = f"/apis/batch/v1/namespaces/{LAB}/jobs{'?dryRun=All' if dry else ''}"
+        return self.cluster.admin.create(path, made)
+
+    def held(self, name: str) -> bool:
+        """Whether a Job is held by us, with an end."""
+        found = self.job(name)
+        return bool(found["spec"].get("suspend")) and "heatdispatch.io/hold-until" in found["metadata"].get("annotations", {})
+
+    def complete(self, name: str) -> bool:
+        """Whether a Job is over, and well."""
+        return condition(self.job(name), "Complete") == "True"
+
+    def running(self, name: str) -> bool:
+        """Whether a process of a Job runs."""
+        return bool(running_pods(self.cluster, LAB, name))
 
     def job(self, name: str) -> Object:
         """A Job as it is."""
@@ -215,6 +237,31 @@ def objects(volume: Path) -> Iterator[tuple[str, Object]]:
     yield f"/api/v1/namespaces/{HOME}/secrets", secret
 
 
+# Bears to run slower, and lets it be known when it does.
+MODEST: Object = {
+    "apiVersion": "heatdispatch.io/v1alpha1",
+    "kind": "WorkloadClass",
+    "metadata": {"name": "modest"},
+    "spec": {
+        "flexibility": "deferrable",
+        "maxDelay": "20s",
+        "maxSlowdown": 0.4,
+        "waitingEurPerGpuHour": 0.002,
+        "latenessEurPerGpuHour": 0.01,
+        "valueEurPerGpuHour": 0.01,
+    },
+}
+
+
+def plant_sim(url: str, token: Path, seconds: int) -> Mapping[str, Any]:
+    """What a heat plant outside the cluster has to tell after so many seconds."""
+    told = ["plant-sim", "--protocol", "rest", "--address", url, "--offtake", "neighbour", "--secret-file", str(token)]
+    command = [sys.executable, "-c", RUN, *told, "--seconds", str(seconds), "--json", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WITHIN_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json_of(done.stdout)
+
+
 def seconds_of(begun_s: float) -> float:
     """How long ago that was, in s."""
     return time.monotonic() - begun_s
@@ -224,3 +271,27 @@ def json_of(text: str) -> Mapping[str, Any]:
     """A JSON object."""
     found: Mapping[str, Any] = json.loads(text)
     return found
+
+
+def left_of(found: Installation) -> set[str]:
+    """Everything in the cluster that is ours by its label or its name, as kind and name.
+
+    But the kinds, which are kept, the namespace that was there before, and Events, which go by themselves.
+    """
+    kubectl = [str(found.cluster.toolbox.program("kubectl")), "--kubeconfig", str(found.cluster.kubeconfig())]
+
+    def asked(*arguments: str) -> str:
+        return subprocess.run([*kubectl, *arguments], capture_output=True, text=True, check=True).stdout
+
+    kinds = {one for one in asked("api-resources", "--verbs=list", "--output=name").split() if not one.startswith("events")}
+    ours = set()
+    for obj in json.loads(asked("get", ",".join(sorted(kinds)), "--all-namespaces", "--output=json"))["items"]:
+        name, labels = obj["metadata"]["name"], obj["metadata"].get("labels", {})
+        known = labels.get("app.kubernetes.io/part-of") == "heat-dispatch" or "heat-dispatch" in name or "heatdispatch" in name
+        if (
+            known
+            and obj["kind"] not in {"CustomResourceDefinition", "APIService"}
+            and (obj["kind"], name) != ("Namespace", HOME)
+        ):
+            ours.add(f"{obj['kind']} {name}")
+    return ours

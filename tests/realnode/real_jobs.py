@@ -55,7 +55,7 @@ class RealJob:
     def made(self) -> Object:
         """The object; one of a class is held at its creation, as the admission policy does."""
         for index, units in enumerate(self.units):
-            (self.folder / str(index)).mkdir(parents=True)
+            (self.folder / str(index)).mkdir(parents=True, exist_ok=True)
             self.want(index, units)
         return {
             "apiVersion": "batch/v1",
