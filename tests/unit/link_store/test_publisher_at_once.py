@@ -140,10 +140,10 @@ def test_a_cycle_that_lets_go_itself_is_taken_at_its_word(store: LinkStore) -> N
     assert desk.kinds() == ["plan", "cancel"]
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["publish", "withdraw", "lead"]), st.integers(0, 2), st.integers(1, 6)), max_size=12)
+STEPS = st.lists(st.tuples(st.sampled_from(["publish", "withdraw", "lead"]), st.integers(0, 2), st.integers(1, 6)), max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(steps=STEPS)
 def test_whoever_says_what_each_sequence_is_drawn_once_and_no_promise_is_lost(
     store: LinkStore, steps: list[tuple[str, int, int]]

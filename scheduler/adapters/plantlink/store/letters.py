@@ -40,6 +40,10 @@ class Cleared:
     who: str
 
 
+# What stands, by customer and kind.
+Stand = dict[tuple[str, str], tuple[KeptLetter, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What became of a letter: its row, None for a repeat, which changes nothing; or why it was refused."""
@@ -49,16 +53,20 @@ class Taken:
 
 
 def keep_letters(connection: Connection, letters: Sequence[Letter]) -> list[Taken]:
-    """Write letters down in their order. Nobody else may write meanwhile."""
-    return [_keep(connection, letter) for letter in letters]
+    """Write letters down in their order. Nobody else may write meanwhile, so what stands is read once for all of them."""
+    stand: Stand = {}
+    return [_keep(connection, letter, stand) for letter in letters]
 
 
-def _keep(connection: Connection, letter: Letter) -> Taken:
+def _keep(connection: Connection, letter: Letter, known: Stand) -> Taken:
     kind, payload = kind_of(letter.body), payload_of(letter.body)
     text = json.dumps(payload, separators=(",", ":"), sort_keys=True, allow_nan=False)
     if kind in DATED:
         return Taken(row=_written(connection, letter, kind, text, 0))
-    stand = those_that_stand(connection, letter.offtake_id, [kind]) if kind in KINDS else ()
+    about = (letter.offtake_id, kind)
+    if about not in known:
+        known[about] = those_that_stand(connection, *about) if kind in KINDS else ()
+    stand = known[about]
     before = _same_subject(connection, letter, kind, payload, stand)
     if before is not None and before.text == text and _still_said(letter, kind, before, stand):
         return Taken()
@@ -67,7 +75,7 @@ def _keep(connection: Connection, letter: Letter) -> Taken:
         return Taken(refused=why)
     row = _written(connection, letter, kind, text, _last_row(connection, letter.offtake_id, kind))
     if row is not None and kind in KINDS:
-        reckon(connection, stand, KeptLetter(row=row, letter=letter), kind)
+        known[about] = reckon(connection, stand, KeptLetter(row=row, letter=letter), kind)
     return Taken(row=row)
 
 

@@ -19,9 +19,9 @@ from scheduler.domain.plantlink import Letter
 KINDS = ("request", "maintenance", "acknowledgement", "override")
 
 
-def those_that_stand(connection: Connection, offtake_id: str, kinds: Sequence[str] = KINDS) -> tuple[KeptLetter, ...]:
+def those_that_stand(connection: Connection, offtake_id: str, *only: str) -> tuple[KeptLetter, ...]:
     """Letters of a customer that stand, in order; of overrides only those that our operator has not ended."""
-    table, marks = letter_table.c, _reckoned(connection, offtake_id)
+    table, marks, kinds = letter_table.c, _reckoned(connection, offtake_id), only or KINDS
     known = select(letter_table).join(standing_table, standing_table.c.letter_row == table.letter_row)
     known = known.where(standing_table.c.offtake_id == offtake_id, standing_table.c.kind.in_(kinds))
     after = or_(*(and_(table.kind == kind, table.letter_row > marks.get(kind, 0)) for kind in kinds))
@@ -41,13 +41,21 @@ def refused(stand: Sequence[KeptLetter], letter: Letter) -> str:
     return crowded([one for one, holds_on in zip(letters, holds, strict=True) if holds_on], letter)
 
 
-def reckon(connection: Connection, stand: Sequence[KeptLetter], kept: KeptLetter, kind: str) -> None:
-    """Take one more letter up, which was written just now; `stand`: those before it. Nobody else may write meanwhile."""
+def reckon(connection: Connection, stand: Sequence[KeptLetter], kept: KeptLetter, kind: str) -> tuple[KeptLetter, ...]:
+    """Take one more letter up, which was written just now; those that stand with it.
+
+    Args:
+        connection: of a transaction beside which nobody else writes.
+        stand: those that stood before it.
+        kept: the letter.
+        kind: of all of them.
+    """
     letters = [*stand, kept]
     holds = standing([one.letter for one in letters], kept.letter.received_utc)
     name, table = kept.letter.offtake_id, standing_table.c
     there = set(connection.scalars(select(table.letter_row).where(table.offtake_id == name, table.kind == kind)))
-    rows = {one.row for one, holds_on in zip(letters, holds, strict=True) if holds_on}
+    left = tuple(one for one, holds_on in zip(letters, holds, strict=True) if holds_on)
+    rows = {one.row for one in left}
     if there - rows:
         connection.execute(delete(standing_table).where(table.letter_row.in_(sorted(there - rows))))
     if rows - there:
@@ -57,6 +65,7 @@ def reckon(connection: Connection, stand: Sequence[KeptLetter], kept: KeptLetter
     where = (reckoned_table.c.offtake_id == name, reckoned_table.c.kind == kind)
     if not connection.execute(update(reckoned_table).where(*where).values(**mark)).rowcount:
         connection.execute(insert(reckoned_table), mark)
+    return left
 
 
 def _reckoned(connection: Connection, offtake_id: str) -> dict[str, int]:
