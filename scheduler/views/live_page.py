@@ -140,7 +140,7 @@ def _verdict(shown: Shown, found: Verdict, zone: ZoneInfo) -> str:
     at = hour(state.at_utc.astimezone(zone))
     ago = aged((shown.now_utc - state.at_utc).total_seconds())
     when = f"A made-up site, whose clock stands at {at}" if state.simulated else f"Planned {at}, {ago} ago"
-    gap = state.rolling_gap
+    gap = state.rolling_gap if state.status == "fresh" else None
     proof = "" if gap is None else f"; proven to be at most {100.0 * max(0.0, gap):.1f} % above the best possible"
     level = _level(shown, found)
     return (
