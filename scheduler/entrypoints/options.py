@@ -30,9 +30,7 @@ Start = Annotated[
 ]
 Days = Annotated[
     int | None,
-    typer.Option(
-        "--days", min=1, max=400, help="Days in which jobs arrive [default: all of the series, 7 made-up ones]."
-    ),
+    typer.Option("--days", min=1, max=400, help="Days in which jobs arrive [default: all of the series, 7 made-up ones]."),
 ]
 Gpus = Annotated[int | None, typer.Option("--gpus", min=1, help="GPUs of the site (with --series) [default: 256].")]
 HeatPeak = Annotated[
