@@ -67,7 +67,7 @@ def spaces(cluster: DevCluster) -> Iterator[DevCluster]:
 def pod(obj: Object) -> Object:
     """One pod as its owner would make it."""
     spec = obj["spec"]["jobTemplate"]["spec"] if obj["kind"] == "CronJob" else obj["spec"]
-    found: dict[str, Any] = {**spec["template"]["spec"]}
+    found: dict[str, Any] = {**(spec if obj["kind"] == "Pod" else spec["template"]["spec"])}
     # Neither accounts nor the runtime are there, and Pod Security looks at neither.
     for part in ("serviceAccountName", "runtimeClassName", "priorityClassName"):
         found.pop(part, None)
@@ -78,7 +78,8 @@ def pod(obj: Object) -> Object:
 @pytest.mark.parametrize("values", ["", PLENTY], ids=["usual", "plenty"])
 def test_every_object_is_taken(spaces: DevCluster, toolbox: Toolbox, tmp_path: Path, values: str) -> None:
     taken = set()
-    for obj in rendered(toolbox.program("helm"), tmp_path, values):
+    for each in rendered(toolbox.program("helm"), tmp_path, values):
+        obj = pod(each) if each["kind"] == "Pod" else each
         try:
             spaces.admin.create(f"{path(obj)}?{DRY}", obj)
         except ApiRefused as error:
@@ -95,8 +96,8 @@ def test_every_pod_passes_the_pod_security_of_its_namespace(
     spaces: DevCluster, toolbox: Toolbox, tmp_path: Path, values: str
 ) -> None:
     found = rendered(toolbox.program("helm"), tmp_path, values)
-    makers = [obj for obj in found if obj["kind"] in {"Deployment", "CronJob", "Job"}]
-    assert len(makers) == 3
+    makers = [obj for obj in found if obj["kind"] in {"Deployment", "CronJob", "Job", "Pod"}]
+    assert len(makers) == 4
     for obj in makers:
         spaces.admin.create(f"{path(pod(obj))}?{DRY}", pod(obj))
 

@@ -34,7 +34,8 @@ def test_every_row_is_there_and_what_does_not_hang_on_speed_holds(toolbox: Toolb
     assert rows.keys() == ROWS
     assert all(math.isfinite(row["value"]) and row["value"] >= 0.0 for row in rows.values())
     # What must hold on any machine: nothing lost, nothing done twice, nothing written for nothing.
-    assert [rows[key]["value"] for key in ("burst_lost", "double_actions", "quiet_writes")] == [0.0, 0.0, 0.0]
+    nothing = [rows[key] for key in ("burst_lost", "double_actions", "quiet_writes")]
+    assert not [one for one in nothing if one["value"]]
     assert 50.0 < rows["rss_mb"]["value"] <= rows["rss_peak_mb"]["value"] < 1000.0
     assert rows["cycle_s"]["behind"]["plans"] == {"fresh": rows["cycle_s"]["behind"]["cycles"]}
     lines = table.read_text("utf-8").splitlines()
