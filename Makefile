@@ -18,7 +18,7 @@ export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers browser image unit week bench bench-operator bench-agent bench-signals docs site requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers browser image image-tools unit week bench bench-operator bench-agent bench-signals docs site requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,9 +73,11 @@ promtool: $(DEV) ## promtool and prometheus, for tests, from Debian (seconds, on
 plant-peers: ## mbpoll and mosquitto, for tests of Modbus and MQTT, from Debian (root; seconds, once)
 	@scripts/plant-peers-setup $(PEERS)
 
-image: $(RUNTIME) ## build the container image with buildah, on a base of Debian packages (root; minutes, seconds where nothing changed)
+image: $(RUNTIME) image-tools ## build the container image with buildah, on a base of Debian packages (root; minutes, seconds where nothing changed)
+	@scripts/build-image
+
+image-tools: ## buildah and mmdebstrap, which build the image, from Debian (root; seconds, once)
 	@scripts/image-setup $(IMAGE)
-	@scripts/build-image $(IMAGE)
 
 browser: ## chromium from Debian and axe-core by npm, for tests of pages (root; a minute, once)
 	@scripts/browser-setup $(BROWSER)
@@ -88,7 +90,7 @@ unit: PROMTOOL := --optional
 unit: PEERS := --optional
 unit: BROWSER := --optional
 unit: IMAGE := --optional
-unit: $(DEV) controlplane realnode promtool plant-peers browser image ## the test suite alone
+unit: $(DEV) controlplane realnode promtool plant-peers browser image-tools ## the test suite alone
 	@$(BIN)/python scripts/run_tests.py -n $(TEST_WORKERS)
 
 test: lint site unit ## everything CI runs
