@@ -111,8 +111,8 @@ SITE = Board(
             (
                 one("Heat expected", "Median of the offer for this hour.", offer("p50"), "watt"),
                 one("Heat promised", "Firm heat of this hour.", offer("firm"), "watt"),
-                one("Electricity", "All-in price now.", f"max(heatdispatch_electricity_price_euros_per_joule) {EUR_PER_MWH}",
-                    "currencyEUR"),
+                one("Electricity, per MWh", "All-in price now.",
+                    f"max(heatdispatch_electricity_price_euros_per_joule) {EUR_PER_MWH}", "currencyEUR"),
                 one("Plan saves", "Cost of the simplest rule minus that of the plan, over the plan's horizon.",
                     "sum(heatdispatch:plan_saving_euros)", "currencyEUR"),
             ),
@@ -133,7 +133,7 @@ SITE = Board(
         (
             "Money and power",
             (
-                many("Electricity price", "All-in: energy, network, taxes; EUR/MWh.", "currencyEUR",
+                many("Electricity price, per MWh", "All-in: energy, network, taxes.", "currencyEUR",
                      (f"max(heatdispatch_electricity_price_euros_per_joule) {EUR_PER_MWH}", "all-in")),
                 many("Cost of the plan by term", "Over the plan's horizon; revenue is negative.", "currencyEUR",
                      ("sum by (term) (max by (policy, term) (heatdispatch_plan_cost_euros)) != 0", "{{term}}"), stacked=True),
