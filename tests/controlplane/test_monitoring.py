@@ -210,7 +210,7 @@ class Alerts:
     system: Monitored
     began_s: float
 
-    def fires(self, name: str, do: Callable[[], object] = lambda: None) -> Mapping[str, str]:
+    def fires(self, name: str, do: Callable[[], object] = lambda: None, patience_s: float = PATIENCE_S) -> Mapping[str, str]:
         """Wait until one fires, doing something again and again; returns its labels."""
 
         def look() -> list[Sample]:
@@ -218,7 +218,7 @@ class Alerts:
             since_s = max(1, int(time.monotonic() - self.began_s))
             return self.system.prometheus.ask(f'max_over_time(ALERTS{{alertname="{name}",alertstate="firing"}}[{since_s}s])')
 
-        found: list[Sample] = self.system.prometheus.wait(name, look, PATIENCE_S)
+        found: list[Sample] = self.system.prometheus.wait(name, look, patience_s)
         return found[0].labels
 
 
@@ -345,15 +345,30 @@ def capped(system: Monitored) -> bool:
     return bool(system.machine[0].limit_mw < 700_000)
 
 
+def silenced(system: Monitored, journal: Path, alerts: Alerts) -> str:
+    """Stop the agent until its cap is given back, and take the journal meanwhile; returns why the cap ended.
+
+    Again, where the operator itself took the wish back in that moment: then nothing came back by itself.
+    """
+    for last in (False, False, True):
+        journal.mkdir(mode=0o700, exist_ok=True)
+        system.cluster.wait("a cap", lambda: capped(system), PATIENCE_S)
+        system.agent.process.send_signal(signal.SIGSTOP)
+        system.cluster.wait("the limit is back", lambda: not capped(system), PATIENCE_S)
+        shutil.rmtree(journal)
+        system.agent.process.send_signal(signal.SIGCONT)
+        try:
+            return alerts.fires("HeatDispatchCapExpired", patience_s=PATIENCE_S if last else 45.0)["reason"]
+        except TimeoutError:
+            if last:
+                raise
+    return ""
+
+
 def test_caps_that_come_back_by_themselves_and_limits_that_others_set(system: Monitored, alerts: Alerts) -> None:
     """The agent stops, the journal is gone, the GPU lies, somebody else sets its limit."""
-    system.cluster.wait("a cap", lambda: capped(system), PATIENCE_S)
     journal = system.setter.journal
-    system.agent.process.send_signal(signal.SIGSTOP)
-    system.cluster.wait("the limit is back", lambda: not capped(system), PATIENCE_S)
-    shutil.rmtree(journal)
-    system.agent.process.send_signal(signal.SIGCONT)
-    assert alerts.fires("HeatDispatchCapExpired")["reason"] == "silent"
+    assert silenced(system, journal, alerts) == "silent"
     alerts.fires("HeatDispatchJournalFailed")
     system.machine[0].lies = 1
     journal.mkdir(mode=0o700)
