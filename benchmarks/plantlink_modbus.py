@@ -47,6 +47,8 @@ MS_PER_S = 1e3
 KIB_PER_MB = 1e6 / 1024.0
 POLL_S, POST_S = 1.0, 5.0
 SLOTS, AT_ONCE, READS_ALONE = 192, 4, 50
+# The schedules of the tests are of January: one that has run out is not shown.
+LASTS = {"validUntil": "2100-01-01T00:00:00Z"}
 WATCHDOG_S, LOOK_S = 2.0, 0.05
 TARGET_P99_MS, TARGET_SEEN_MS, TARGET_BOILER_S = 50.0, 2000.0, 60.0
 
@@ -88,7 +90,7 @@ async def _serve(pipe: Connection, plants: int, posting: bool) -> None:
     interface = ModbusInterface(options, desk, SystemClock())
     running = asyncio.create_task(interface.run())
     for name in names:
-        await desk.post(name, schedule(7, SLOTS, offtake_id=name))
+        await desk.post(name, {**schedule(7, SLOTS, offtake_id=name), **LASTS})
     await until(lambda: not interface.trouble())
     pipe.send(interface.port)
     ended = asyncio.Event()
@@ -119,7 +121,7 @@ async def _post(desk: MemoryDesk, posted: dict[int, float]) -> None:
         sequence += 1
         posted[sequence] = time.monotonic()
         for name in desk.boards():
-            await desk.post(name, schedule(sequence, SLOTS, offtake_id=name))
+            await desk.post(name, {**schedule(sequence, SLOTS, offtake_id=name), **LASTS})
         await desk.beat()
 
 
