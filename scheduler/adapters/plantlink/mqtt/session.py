@@ -88,7 +88,7 @@ class BoundedClient(aiomqtt.Client):
         self._plan = plan
         self.too_large, self.denied = False, ""
         self.resumed = False
-        self._home = threading.get_ident()
+        self._home, self._over = threading.get_ident(), False
         self._client.manual_ack_set(True)
         read, most = self._client._sock_recv, plan.max_payload_bytes + ENVELOPE_BYTES
 
@@ -128,6 +128,17 @@ class BoundedClient(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(MqttError("the broker hung up instead of an answer"))
         self._look_at_ends()
+
+    def _client_connect(self) -> None:
+        """As the library, in a thread of its own: who hung up meanwhile wants no connection any more."""
+        super()._client_connect()
+        if self._over:
+            self._client._sock_close()
+
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        """As the library, but nothing is watched for who has hung up."""
+        if not self._over:
+            super()._on_socket_open(client, userdata, sock)
 
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
         """As the library, but in the loop's thread."""
@@ -196,6 +207,7 @@ class BoundedClient(aiomqtt.Client):
 
     async def hang_up(self) -> None:
         """Close without a word, whatever the state: the broker then publishes our will. Nothing may be left behind."""
+        self._over = True
         self._client._sock_close()
         for opened in self._opened:
             opened.close()
