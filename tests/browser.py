@@ -79,7 +79,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser said of the page since it was asked last: refused content, scripts that failed."""
-        found: list[dict[str, object]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        found: list[dict[str, object]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium states no types for it
         return [str(one["message"]) for one in found]
 
     def breaches(self) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from small_world import ACTING, NOW, queued, running, small_site, snapshot
 
@@ -119,7 +120,7 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *states: LiveState, entries: Sequence[LedgerEntry] = (), **options: object) -> Iterator[Served]:
+def served(folder: Path, *states: LiveState, entries: Sequence[LedgerEntry] = (), **options: Any) -> Iterator[Served]:
     """Serve a database with these states and entries."""
     path = folder / "books.db"
     ledger = SqlLedger(str(path), inline=True)
@@ -127,7 +128,7 @@ def served(folder: Path, *states: LiveState, entries: Sequence[LedgerEntry] = ()
     ledger.close()
     clock = Clock()
     books = OpenBooks(str(path), clock)
-    server = LiveServer(books.desk, replace(LiveOptions(port=0), **options))  # type: ignore[arg-type]
+    server = LiveServer(books.desk, replace(LiveOptions(port=0), **options))
     found = Served(url=f"http://127.0.0.1:{server.port}", store=books.store, books=books, clock=clock, server=server)
     try:
         found.show(*states)

@@ -95,7 +95,9 @@ def asked(system: Monitored, path: Path) -> dict[str, str]:
     for one in board["templating"]["list"]:
         if one["type"] == "query":
             query = one["query"] if isinstance(one["query"], str) else one["query"]["query"]
-            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
+            found = re.fullmatch(r"label_values\((\w+), (\w+)\)", query)
+            assert found, query
+            metric, label = found.groups()
             variables[one["name"]] = system.prometheus.label_values(metric, label)
             assert variables[one["name"]], f"{path.stem}: nothing to choose from for {one['name']}"
     return {

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
@@ -52,10 +53,10 @@ class Balanced(HTMLParser):
             self.wrong.append(f"/{tag}")
 
 
-def shown(state: LiveState | None, **more: object) -> Shown:
+def shown(state: LiveState | None, **more: Any) -> Shown:
     policies = () if state is None else (state.policy,)
     base = Shown(state=state, policies=policies, accounts=(), now_utc=NOW + timedelta(minutes=4))
-    return replace(base, **more)  # type: ignore[arg-type]
+    return replace(base, **more)
 
 
 @pytest.fixture(scope="module")
@@ -176,14 +177,14 @@ def test_hours_below_a_plot_are_local_also_when_clocks_change(start: str, zone: 
         assert text in (f"{local:%H:%M}", f"{local:%a} {local.day}")
 
 
-def entry(**more: object) -> LedgerEntry:
+def entry(**more: Any) -> LedgerEntry:
     base = LedgerEntry(
         entry_id="a", plug_id="plug", start_utc=NOW, duration_s=900, revision=0, plan_id="", quality=Quality.METERED,
         it_energy_kwh=None, facility_energy_kwh=None, heat_captured_kwh=None, heat_recovered_kwh=None, heat_sold_kwh=1.5,
         heat_rejected_kwh=None, heat_planned_kwh=None, heat_firm_kwh=0.0, tank_level_kwh=None, emissions_g=None,
         eur={"heat_revenue": -0.06},
     )  # fmt: skip
-    return replace(base, **more)  # type: ignore[arg-type]
+    return replace(base, **more)
 
 
 def test_the_ledger_as_a_table_calculates_nothing_and_leaves_the_unknown_empty() -> None:
