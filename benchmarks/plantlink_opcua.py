@@ -25,7 +25,7 @@ from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 
 from benchmarks.rows import Row, quantile
-from benchmarks.stages import some_of
+from benchmarks.stages import asked_often
 from benchmarks.telling import may_be_written, tell
 from scheduler.adapters.clock import SystemClock
 from scheduler.adapters.plantlink.memory import MemoryDesk
@@ -260,10 +260,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.plantlink_opcua", description=__doc__.splitlines()[0])
-    parser.add_argument("--stages", type=some_of(STAGES), default=",".join(STAGES), help="which of them (%(default)s)")
-    parser.add_argument("--plants", type=int, default=20, help="plants that ask (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for how long they ask (%(default)s)")
+    parser = asked_often("plantlink_opcua", __doc__, STAGES, plants=20)
     parser.add_argument("--attacks", type=int, default=10_000, help="hostile requests (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="of the hostile requests (%(default)s)")
     may_be_written(parser)
