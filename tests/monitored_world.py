@@ -111,6 +111,7 @@ class Monitored:
     rest_port: int
     folder: Path
     scrapes: list[Object]
+    asked: int = 0
 
     @property
     def cluster(self) -> DevCluster:
@@ -126,6 +127,11 @@ class Monitored:
         """Wait for the pod of a Job, and let it hold a GPU as the kubelet would say."""
         pod = self.cluster.wait(f"a pod of {name}", lambda: running_pods(self.cluster, LAB, name), 90.0)[0]
         self.kubelet.pods = [*self.kubelet.pods, holding(pod["metadata"]["name"], uuid, namespace=LAB)]
+
+    def replan(self) -> None:
+        """Ask for a plan: the policy is another one than it was."""
+        self.asked += 1
+        self.world.policy(objective={"carbonPriceEurPerTonne": self.asked / 1000.0})
 
     def letter(self, kind: str, body: Object, token: str = PLANT_TOKEN) -> int:
         """Say something as the plant; returns the status."""
@@ -246,7 +252,7 @@ def host(url: str) -> str:
 
 
 @contextmanager
-def monitored(toolbox: Toolbox, library: Path, folder: Path, shorter: Mapping[str, tuple[str, str]]) -> Iterator[Monitored]:
+def monitored(toolbox: Toolbox, library: Path, folder: Path, shorter: Mapping[str, Mapping[str, str]]) -> Iterator[Monitored]:
     """Start everything, and the Jobs; `shorter`: what of the alerts' expressions takes too long for a test."""
     chart = rendered(toolbox.program("helm"), folder, VALUES)
     with ExitStack() as stack:
