@@ -2,6 +2,7 @@
 
 In this order, since each step would be undone by what the next one ends: no new Job is held at its creation; every policy only
 observes, and the operator has seen it or is gone; every hold is ended; no cap is wished, and the agents have given theirs back.
+Once the operator's pods are gone too, the Leases go by which operators and agents agreed; one that somebody still holds stays.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from scheduler.adapters.clock import SystemClock
+from scheduler.adapters.kubernetes.objects import version_of
+from scheduler.adapters.kubernetes.operator.capping import CAPS_LEASE
 from scheduler.adapters.kubernetes.runtime.client import KubeClient
 from scheduler.adapters.kubernetes.runtime.errors import Conflict, NotFound
 from scheduler.adapters.kubernetes.runtime.kinds import HOLD_BINDINGS, LEASES, NODE_POWERS, POLICIES, Kind
 from scheduler.adapters.kubernetes.runtime.writer import Reach
 from scheduler.entrypoints.by_hand import written_by_hand
-from scheduler.entrypoints.operator.standing import LEASE
+from scheduler.entrypoints.operator.standing import LEASE, STANDBY_LEASE
 
 Tell = Callable[[str], None]
 Wait = Callable[[float], object]
@@ -27,15 +30,21 @@ OURS = ("heatdispatch-class", "heatdispatch-hold", "heatdispatch-owner")
 # An API server has forgotten a binding for sure.
 FORGOTTEN_S = 5.0
 LOOK_S = 0.5
+# A Lease has run out for sure, however slow its holder's clock is.
+SLOWER = 1.25
 TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long the operator, and the agents, are waited for, in s."""
+    """How long the operator, the agents, and whoever holds a Lease are waited for, in s.
+
+    Nobody gives a Lease back when his rights went before he did: then it runs out.
+    """
 
     operator_s: float = 60.0
     agents_s: float = 60.0
+    leases_s: float = 45.0
 
 
 PATIENCE = Patience()
@@ -71,6 +80,38 @@ class Leaving:
         elif capped:
             self._tell(f"no cap is left on {', '.join(capped)}")
         self._delete(NODE_POWERS, self._all(NODE_POWERS))
+
+    def remove_leases(self, caps_namespace: str) -> None:
+        """Delete the Leases that nobody holds any more; says which one somebody does.
+
+        The one of the caps is in the namespace of the installation that goes; nobody else renews it.
+        """
+        for name, namespace in (
+            (LEASE, self._lease_namespace),
+            (STANDBY_LEASE, self._lease_namespace),
+            (CAPS_LEASE, caps_namespace),
+        ):
+            with suppress(NotFound):
+                self._remove_lease(name, namespace)
+
+    def _remove_lease(self, name: str, namespace: str) -> None:
+        """Delete a Lease exactly as it was seen without a holder; whoever takes it in the same moment keeps it.
+
+        Whether somebody holds it is seen from its renewals, since clocks of two machines may differ.
+        """
+        seen, stood_s = self._client.get(LEASES, name, namespace), 0.0
+        for _ in range(int(self._patience.leases_s / LOOK_S)):
+            if name == CAPS_LEASE or _abandoned(seen, stood_s):
+                try:
+                    self._writer.delete(LEASES, seen, exactly=True)
+                except Conflict:
+                    break
+                self._tell(f"Lease {namespace}/{name} is gone")
+                return
+            self._wait(LOOK_S)
+            before, seen = seen, self._client.get(LEASES, name, namespace)
+            stood_s = stood_s + LOOK_S if version_of(before) == version_of(seen) else 0.0
+        self._tell(f"Lease {namespace}/{name} stays: {(seen.get('spec') or {}).get('holderIdentity')} holds it")
 
     def _observe(self, name: str) -> bool:
         wanted = {"spec": {"mode": "Observe"}}
@@ -143,6 +184,12 @@ class Leaving:
         for obj in objects:
             with suppress(NotFound):
                 self._writer.delete(kind, obj)
+
+
+def _abandoned(lease: Mapping[str, Any], stood_s: float) -> bool:
+    """Whether a Lease that has not changed for so long is held by nobody: given back, or run out."""
+    spec = lease.get("spec") or {}
+    return not spec.get("holderIdentity") or stood_s > SLOWER * int(spec.get("leaseDurationSeconds") or 0)
 
 
 def _mode(policy: Mapping[str, Any]) -> str:

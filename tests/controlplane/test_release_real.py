@@ -81,4 +81,4 @@ def test_it_must_be_said_which(cluster: DevCluster) -> None:
     for wrong in ((), ("--stale", "--all")):
         done = release(cluster, *wrong)
         assert done.exit_code == 2
-        assert "--stale, --all, --uninstall or --override, one of them" in done.output
+        assert "--stale, --all, --uninstall, --leases or --override, one of them" in done.output

@@ -17,7 +17,10 @@ from typer.testing import CliRunner
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.devcluster.client import ApiRefused, Object
 from scheduler.adapters.devcluster.cluster import DevCluster
+from scheduler.adapters.kubernetes.runtime.client import KubeClient
+from scheduler.adapters.kubernetes.runtime.connection import Connection, configuration
 from scheduler.entrypoints.cli import app
+from scheduler.entrypoints.leaving import PATIENCE, Leaving, Patience
 
 ROOT = Path(__file__).parents[2]
 RBAC, ADMISSION = "/apis/rbac.authorization.k8s.io/v1", "/apis/admissionregistration.k8s.io/v1"
@@ -27,12 +30,16 @@ UUID = "GPU-00000000-0000-0000-0000-000000000000"
 
 
 def rights(helm: Path) -> Iterator[Object]:
-    """What the chart lets the hook do, for a user of the tests."""
+    """What the chart lets the hooks do, for a user of the tests."""
     done = subprocess.run(
-        [helm, "template", "x", ROOT / "helm" / "heat-dispatch"], capture_output=True, check=True, timeout=120
+        [helm, "template", "x", ROOT / "helm" / "heat-dispatch", "--namespace", "default"],
+        capture_output=True,
+        check=True,
+        timeout=120,
     )
     for obj in yaml.safe_load_all(done.stdout):
-        if obj and obj["metadata"]["name"].endswith("-uninstall") and obj["apiVersion"].startswith("rbac"):
+        hook = obj and obj["metadata"]["name"].endswith(("-uninstall", "-leases", "-leases-caps"))
+        if hook and obj["apiVersion"].startswith("rbac"):
             if obj["kind"].endswith("Binding"):
                 obj["subjects"] = [{"kind": "User", "name": STRANGER, "apiGroup": "rbac.authorization.k8s.io"}]
             yield obj
@@ -118,3 +125,73 @@ def test_nothing_of_ours_stays(installed: DevCluster) -> None:
     for path in ("/api/v1/secrets", "/api/v1/pods", f"{RBAC}/clusterroles"):
         with pytest.raises(ApiRefused):
             cluster.client(STRANGER).get(path)
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces"
+
+
+def lease(cluster: DevCluster, name: str, namespace: str, holder: str, lasts_s: int = 1) -> str:
+    """Make a Lease that is held from now on; returns its path."""
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": lasts_s, "renewTime": "2026-01-05T12:00:00.000000Z"}
+    metadata = {"name": name, "namespace": namespace}
+    made = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    cluster.admin.create(f"{LEASES}/{namespace}/leases", made)
+    return f"{LEASES}/{namespace}/leases/{name}"
+
+
+def left(cluster: DevCluster, namespace: str) -> set[str]:
+    """Leases of ours in a namespace."""
+    names = {one["metadata"]["name"] for one in cluster.admin.items(f"{LEASES}/{namespace}/leases")}
+    return {name for name in names if name.startswith("heat-dispatch-")}
+
+
+@pytest.fixture
+def emptied(own_cluster: DevCluster, toolbox: Toolbox) -> DevCluster:
+    """What is there once an installation has gone: the rights of its last hook."""
+    for obj in rights(toolbox.program("helm")):
+        create(own_cluster, obj)
+    return own_cluster
+
+
+def leases_removed(cluster: DevCluster, patience: Patience) -> str:
+    """What is told while Leases go, with the hook's rights."""
+    told: list[str] = []
+    client = KubeClient(Connection(configuration(cluster.kubeconfig(STRANGER), None)))
+    Leaving(client, "kube-system", told.append, threading.Event().wait, patience).remove_leases("default")
+    return " ".join(told)
+
+
+def test_leases_go_that_were_given_back_or_have_run_out(emptied: DevCluster) -> None:
+    cluster = emptied
+    lease(cluster, "heat-dispatch-operator", "kube-system", "")
+    lease(cluster, "heat-dispatch-standby", "kube-system", "gone-without-a-word")
+    # That of the caps is never given back: no operator is left who would renew it.
+    lease(cluster, "heat-dispatch-caps", "default", "operator-0", lasts_s=600)
+    options = ["--caps-namespace", "default", "--kubeconfig", str(cluster.kubeconfig(STRANGER))]
+    done = CliRunner().invoke(app, ["release", "--leases", *options])
+    assert done.exit_code == 0, done.output
+    assert left(cluster, "kube-system") | left(cluster, "default") == set()
+    assert leases_removed(cluster, PATIENCE) == ""
+
+
+def test_a_lease_that_another_installation_renews_stays(emptied: DevCluster) -> None:
+    cluster = emptied
+    path = lease(cluster, "heat-dispatch-operator", "kube-system", "the-other-one", lasts_s=2)
+    over = threading.Event()
+
+    def other() -> None:
+        """Renews without pause; its clock is far away from ours, which must not matter."""
+        renewals = 0
+        while not over.wait(0.3):
+            renewals += 1
+            cluster.admin.patch(path, {"spec": {"renewTime": f"2026-01-05T12:{renewals // 60:02}:{renewals % 60:02}.000000Z"}})
+
+    renewing = threading.Thread(target=other)
+    renewing.start()
+    try:
+        told = leases_removed(cluster, Patience(leases_s=5.0))
+    finally:
+        over.set()
+        renewing.join(10.0)
+    assert told == "Lease kube-system/heat-dispatch-operator stays: the-other-one holds it"
+    assert left(cluster, "kube-system") == {"heat-dispatch-operator"}

@@ -72,24 +72,29 @@ class Installation:
 
     def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Helm, with nothing of this machine's user."""
-        places = {name: str(self.folder / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
-        command = [
-            str(self.cluster.toolbox.program("helm")),
-            "--kubeconfig",
-            str(self.cluster.kubeconfig()),
-            "--namespace",
-            HOME,
-        ]
-        done = subprocess.run(
-            [*command, *arguments],
-            env={**os.environ, **places},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=2 * WITHIN_S,
-        )
+        with self.begun(*arguments) as running:
+            out, errors = running.communicate(timeout=2 * WITHIN_S)
+        done = subprocess.CompletedProcess(arguments, running.returncode, out, errors)
         assert not check or done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.told()}"
         return done
+
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same, at work."""
+        places = {name: str(self.folder / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
+        return subprocess.Popen(
+            [
+                str(self.cluster.toolbox.program("helm")),
+                "--kubeconfig",
+                str(self.cluster.kubeconfig()),
+                "--namespace",
+                HOME,
+                *arguments,
+            ],
+            env={**os.environ, **places},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def values(self, **more: Any) -> str:
         """A file of values."""

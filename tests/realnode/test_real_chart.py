@@ -36,13 +36,8 @@ from real_jobs import CLOCK, TRAINING, RealJob
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.kubernetes.runtime.badge import LABEL as LEADS
 
-# Kept by the chart, as its values say; the leader has made the Leases. What stands in our kinds is people's own.
-LEFT = {
-    "PersistentVolumeClaim heat-dispatch-state",
-    "Lease heat-dispatch-caps",
-    "Lease heat-dispatch-operator",
-    "Lease heat-dispatch-standby",
-}
+# Kept by the chart, as its values say. What stands in our kinds is people's own.
+LEFT = {"PersistentVolumeClaim heat-dispatch-state"}
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,8 @@ from scheduler.entrypoints.overrides import end_override
 HELP = """Let held jobs go: those whose hold is over (`--stale`), or all (`--all`).
 
 `--uninstall` is `--all` between what else has to end before an installation goes: first no new Job is held and every policy
-only observes; in the end no cap is wished any more, and agents have given theirs back. `--override` ends a heat plant's manual
+only observes; in the end no cap is wished any more, and agents have given theirs back. `--leases` comes after it, once the
+operator's pods are gone too: the Leases go that nobody holds any more. `--override` ends a heat plant's manual
 override, once whoever took over there says that he has left: the operator does so within seconds.
 
 Needs no operator and none of our kinds: it reads Jobs (and Kueue's Workloads, where there are any) and their annotations. A job
@@ -45,6 +46,8 @@ that somebody changes in the same moment is looked at again. Exit code 1: some c
     heat-dispatch release --all --dry-run
 
     heat-dispatch release --uninstall
+
+    heat-dispatch release --leases --caps-namespace heat-dispatch
 
     heat-dispatch release --override district-north
 """
@@ -73,6 +76,9 @@ def release(  # noqa: PLR0913 - each is an option of the command
     uninstall: Annotated[
         bool, typer.Option("--uninstall", help="End every hold and every cap, and what makes new ones.")
     ] = False,
+    leases: Annotated[
+        bool, typer.Option("--leases", help="Remove the Leases that nobody holds, after everything else.")
+    ] = False,
     override: Annotated[
         str, typer.Option("--override", metavar="OFFTAKE", help="End a heat plant's manual override of this HeatOfftake.")
     ] = "",
@@ -81,15 +87,20 @@ def release(  # noqa: PLR0913 - each is an option of the command
         Path | None, typer.Option(help="Kubeconfig [default: the pod's service account, else the usual one].")
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    lease_namespace: Annotated[str, typer.Option(help="Where the operators' Lease is (--uninstall).")] = LEASE_NAMESPACE,
+    lease_namespace: Annotated[
+        str, typer.Option(help="Where the operators' Leases are (--uninstall, --leases).")
+    ] = LEASE_NAMESPACE,
+    caps_namespace: Annotated[str, typer.Option(help="Where the Lease of the caps is (--leases).")] = "heat-dispatch",
     json_file: JsonFile = None,
 ) -> None:
     """Let held jobs go."""
-    if stale + everything + uninstall + bool(override) != 1:
-        expected = "--stale, --all, --uninstall or --override, one of them"
+    if stale + everything + uninstall + leases + bool(override) != 1:
+        expected = "--stale, --all, --uninstall, --leases or --override, one of them"
         raise Misconfigured("which holds?", where="options", expected=expected)
-    if override and dry_run:
-        raise Misconfigured("cannot be tried", where="--override --dry-run", expected="one of them")
+    if (override or leases) and dry_run:
+        raise Misconfigured(
+            "cannot be tried", where=f"--{'override' if override else 'leases'} --dry-run", expected="one of them"
+        )
     if uninstall and dry_run:
         raise Misconfigured("cannot be tried", where="--uninstall --dry-run", expected="--all --dry-run, which tells the holds")
     client = KubeClient(Connection(configuration(kubeconfig, context)))
@@ -106,6 +117,10 @@ def release(  # noqa: PLR0913 - each is an option of the command
         console.print(text, markup=False)
 
     leaving = Leaving(client, lease_namespace, tell, threading.Event().wait)
+    if leases:
+        leaving.remove_leases(caps_namespace)
+        write_json(json_file, {"told": told})
+        return
     if uninstall:
         leaving.stop_holding()
     found = let_go(client, everything=not stale, dry_run=dry_run)

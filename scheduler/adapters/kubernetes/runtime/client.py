@@ -218,11 +218,11 @@ class KubeClient:
         query = self._write_query(fieldManager=FIELD_MANAGER)
         return self._ask("PATCH", kind.path(*key), query, body=thaw(change), content_type=MERGE_PATCH)
 
-    def delete(self, kind: Kind, seen: Obj, propagation: str = "Background") -> dict[str, Any]:
-        """Delete an object if it still is the one that was `seen` (same uid)."""
+    def delete(self, kind: Kind, seen: Obj, propagation: str = "Background", *, exactly: bool = False) -> dict[str, Any]:
+        """Delete an object if it still is the one that was `seen` (same uid), `exactly` as it was then if asked for."""
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid_of(seen):
-            options["preconditions"] = {"uid": uid_of(seen)}
+            options["preconditions"] = {"uid": uid_of(seen)} | ({"resourceVersion": version_of(seen)} if exactly else {})
         return self._ask("DELETE", kind.path(*key_of(seen)), self._write_query(), body=options)
 
     def _write_query(self, **parameters: str) -> dict[str, str]:

@@ -165,10 +165,15 @@ class Writer:
         needs = self._needed(kind, False)
         return self._write("replace", kind, needs, lambda: self._client.replace(kind, body, name, namespace))
 
-    def delete(self, kind: Kind, seen: Obj, *, lets_go: bool = False) -> Obj:
-        """Delete an object if it still is the one that was `seen`."""
+    def delete(self, kind: Kind, seen: Obj, *, lets_go: bool = False, exactly: bool = False) -> Obj:
+        """Delete an object if it still is the one that was `seen`, `exactly` as it was then if asked for.
+
+        Raises:
+            Conflict: when it is another one, or has changed.
+        """
         self._applied.pop((kind, key_of(seen), ""), None)
-        return self._write("delete", kind, self._needed(kind, lets_go), lambda: self._client.delete(kind, seen))
+        needs = self._needed(kind, lets_go)
+        return self._write("delete", kind, needs, lambda: self._client.delete(kind, seen, exactly=exactly))
 
     def spare(self) -> bool:
         """Take leave for an Event, if writing has room to spare; the Event's write then waits no further."""
