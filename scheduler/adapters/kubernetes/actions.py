@@ -43,9 +43,9 @@ from scheduler.domain.plan import Explanation
 FAILED = "Failed"
 # A hold whose end or planned start moved by less is the same hold: no cycle writes for that.
 SAME_TIME_S = 60.0
-# Equal jobs change places in every plan. A start further ahead than two of the longest cycles "may move" as it is shown; it is
-# told anew when the old or the new one has come this near. Else thousands of jobs were written in every cycle.
-MAY_MOVE_S = 7200.0
+# Starts of the first hour are decided; what lies further ahead "may move", as it is shown, with every price and every job that
+# comes. It is told anew when the old or the new start has come this near. Else thousands of jobs were written in every cycle.
+MAY_MOVE_S = 3600.0
 
 HELD, PLACED, RELEASED, RESUMED = "Held", "Placed", "Released", "Resumed"
 STOPPED, LET_GO, OWNER_TOOK = "Stopped", "LetGo", "OwnerTookOver"

@@ -25,6 +25,7 @@ from scheduler.core.planning.master import Master, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
+from scheduler.core.planning.settle import settled
 from scheduler.core.planning.shortlist import Shortlist
 from scheduler.core.planning.warm import last_runs, shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
@@ -153,7 +154,8 @@ class _Solve:
         prices = self._first_prices(last)
         master, relaxed = self._relax(prices, last)
         mix, pumps, prices = self._decide(master, relaxed)
-        return self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
+        plan = self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
+        return _explained(self.problem, replace(plan, jobs=settled(self.problem, plan.jobs, last)), self.watch)
 
     # --- prices
 
@@ -330,7 +332,7 @@ class _Solve:
         if raised_eur <= plan.report.objective_eur:
             # Below it lies only a plan that had to let pump states after the commit window go: the relaxed bound holds for it.
             plan = replace(plan, report=replace(plan.report, bound_eur=raised_eur))
-        return _explained(self.problem, plan, self.watch)
+        return plan
 
 
 def _explained(problem: PlanProblem, plan: Plan, watch: _Watch) -> Plan:

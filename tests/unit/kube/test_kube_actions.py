@@ -113,10 +113,10 @@ class TestHold:
             moved = replace(holding(until_h=4.0), planned_start_utc=NOW + timedelta(hours=planned_h))
             return write_for(moved, seen, ORDERS) is not None
 
-        assert not told(2.5, 3.9)
-        assert told(1.9, 3.9)
-        assert told(3.9, 1.9)
-        assert not told(1.9, 1.9)
+        assert not told(1.1, 3.9)
+        assert told(0.9, 3.9)
+        assert told(3.9, 0.9)
+        assert not told(0.9, 0.9)
 
     def test_the_same_hold_is_not_written_twice(self) -> None:
         marks = replace(HELD, reason="CheaperPower", planned_start_utc=NOW + timedelta(hours=2), plan_id="0000")
