@@ -119,7 +119,7 @@ def test_events_leave_room_for_decisions(api: FakeApi, client: KubeClient) -> No
         stage.recorder.say(JOB, f"Reason{number}", "x")
     assert stage.recorder.flush() == 10
     assert stage.recorder.waiting() == 5
-    stage.clock.now_s += 0.25  # 5 tokens
+    stage.clock.now_s += 0.26  # 5 tokens
     assert stage.recorder.flush() == 5
 
 

@@ -53,9 +53,12 @@ class WriteLimiter:
     """One bucket for all writes of the process. Decisions wait for their turn; Events only take what is to spare."""
 
     def __init__(
-        self, clock: MonotonicClock, sleep: Sleep, *, rate_per_s: float = 20.0, burst: float = 20.0, spare_fraction: float = 0.5
+        self, clock: MonotonicClock, sleep: Sleep, *, rate_per_s: float = 19.5, burst: float = 20.0, spare_fraction: float = 0.5
     ) -> None:
-        """Keep `spare_fraction` of the burst from whatever can wait."""
+        """Keep `spare_fraction` of the burst from whatever can wait.
+
+        The defaults stay below 20 writes a second over any minute, the burst included.
+        """
         self._clock = clock
         self._sleep = sleep
         self._bucket = TokenBucket(rate_per_s, burst, clock.monotonic_s())
