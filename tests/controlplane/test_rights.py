@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,12 +15,10 @@ import yaml
 from kube_objects import HEAT, running_pods
 from operated import HOME, LAB, OPERATOR, RBAC, Operated, dear_now
 from queued_world import ALONE, price, queued, switched_off
+from rbac_rights import Right, allowed, bound, rights_of, without
 
 from scheduler.adapters.devcluster.client import Object
-from scheduler.adapters.devcluster.cluster import DevCluster
 
-RBAC_API = "/apis/rbac.authorization.k8s.io/v1"
-REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 TURN_S = 90.0
 TOLD = ("events", "patch")
 REFUSED = (401, 403)
@@ -42,88 +38,12 @@ MODEST: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, order=True)
-class Right:
-    """One verb on one resource, in a namespace or everywhere, on one name or on all."""
-
-    verb: str
-    resource: str
-    group: str
-    namespace: str = ""
-    name: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''} {self.name}".strip()
-
-
 def roles() -> list[Object]:
     """The roles of the manifest."""
     return [obj for obj in yaml.safe_load_all(RBAC.read_text("utf-8")) if obj["kind"] in ("Role", "ClusterRole")]
 
 
-def rights_of(role: Object) -> list[Right]:
-    """What a role grants, right by right."""
-    namespace = role["metadata"].get("namespace", "")
-    return [
-        Right(verb, resource, group, namespace, name)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-        for name in rule.get("resourceNames", [""])
-    ]
-
-
 RIGHTS = sorted(right for role in roles() for right in rights_of(role))
-
-
-def without(role: Object, right: Right, name: str) -> Object:
-    """A role that grants everything but one right."""
-    rules = [
-        {
-            "apiGroups": [one.group],
-            "resources": [one.resource],
-            "verbs": [one.verb],
-            **({"resourceNames": [one.name]} if one.name else {}),
-        }
-        for one in rights_of(role)
-        if one != right
-    ]
-    found = deepcopy(role)
-    found["metadata"]["name"] = name
-    return {**found, "rules": rules}
-
-
-def bound(cluster: DevCluster, role: Object, user: str) -> None:
-    """Give a role to a user."""
-    metadata = {part: role["metadata"][part] for part in ("name", "namespace") if part in role["metadata"]}
-    scope = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
-    binding = {
-        "apiVersion": role["apiVersion"],
-        "kind": f"{role['kind']}Binding",
-        "metadata": metadata,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": metadata["name"]},
-        "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    plural = f"{role['kind'].lower()}s"
-    cluster.admin.create(f"{RBAC_API}{scope}/{plural}", role)
-    cluster.admin.create(f"{RBAC_API}{scope}/{plural.removesuffix('s')}bindings", binding)
-
-
-def allowed(cluster: DevCluster, user: str, right: Right) -> bool:
-    """What the API server says to that request of a user."""
-    plural, _, subresource = right.resource.partition("/")
-    asked = {
-        "verb": right.verb,
-        "group": right.group,
-        "resource": plural,
-        "subresource": subresource,
-        "namespace": right.namespace,
-        "name": right.name,
-    }
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
-    answer = cluster.admin.create(REVIEWS, {**review, "spec": {"user": user, "resourceAttributes": asked}})
-    return bool(answer["status"]["allowed"])
 
 
 def used(world: Operated) -> set[Right]:
@@ -173,7 +93,8 @@ def lived(governed: Operated) -> Operated:
     cluster.wait("a NodePower", lambda: cluster.admin.get(node), TURN_S)
     seen = {"uuid": "GPU-0", "podUid": pod["metadata"]["uid"], "minWatts": 200.0, "maxWatts": 700.0}
     cluster.admin.patch(f"{node}/status", {"status": {"gpus": [seen]}})
-    # Power is dear for longer: what runs is capped, and what is held is told anew until when.
+    # A class allows less: what is held is told anew until when. Power is dear for longer: what runs is capped.
+    cluster.admin.patch(f"{HEAT}/workloadclasses/deferrable", {"spec": {"maxDelay": "20h"}})
     cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": dear_now(5)}}})
     cluster.wait("a cap", lambda: cluster.admin.get(node)["spec"].get("gpus"), TURN_S)
     cluster.wait("an Event told anew", lambda: any((one.resource, one.verb) == TOLD for one in governed.written()), TURN_S)
