@@ -69,9 +69,12 @@ def silenced(system: Monitored, journal: Path, alerts: Alerts) -> str:
         journal.mkdir(mode=0o700, exist_ok=True)
         system.cluster.wait("a cap", lambda: capped(system), PATIENCE_S)
         system.agent.process.send_signal(signal.SIGSTOP)
-        system.cluster.wait("the limit is back", lambda: not capped(system), PATIENCE_S)
-        shutil.rmtree(journal)
-        system.agent.process.send_signal(signal.SIGCONT)
+        try:
+            system.cluster.wait("the limit is back", lambda: not capped(system), PATIENCE_S)
+            # The setter takes a file out of it in this very moment.
+            system.cluster.wait("no journal", lambda: shutil.rmtree(journal, ignore_errors=True) or not journal.exists())
+        finally:
+            system.agent.process.send_signal(signal.SIGCONT)
         try:
             return alerts.fires("HeatDispatchCapExpired", patience_s=PATIENCE_S if last else 45.0)["reason"]
         except TimeoutError:
