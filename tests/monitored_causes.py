@@ -71,8 +71,7 @@ def silenced(system: Monitored, journal: Path, alerts: Alerts) -> str:
         system.agent.process.send_signal(signal.SIGSTOP)
         try:
             system.cluster.wait("the limit is back", lambda: not capped(system), PATIENCE_S)
-            # The setter takes a file out of it in this very moment.
-            system.cluster.wait("no journal", lambda: shutil.rmtree(journal, ignore_errors=True) or not journal.exists())
+            system.cluster.wait("no journal", lambda: taken(journal))
         finally:
             system.agent.process.send_signal(signal.SIGCONT)
         try:
@@ -81,6 +80,12 @@ def silenced(system: Monitored, journal: Path, alerts: Alerts) -> str:
             if last:
                 raise
     return ""
+
+
+def taken(journal: Path) -> bool:
+    """Remove a journal, out of which the setter takes a file in this very moment; whether it is gone."""
+    shutil.rmtree(journal, ignore_errors=True)
+    return not journal.exists()
 
 
 @contextmanager
