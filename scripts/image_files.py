@@ -46,9 +46,10 @@ def compiled(folder: Path) -> None:
 
 
 def trust(root: Path, site: Path) -> None:
-    """A fixed place for the authorities of the web, whatever the Python."""
+    """A fixed place for the authorities of the web, whatever the Python, where the libraries are."""
     link = root / "share" / "ca.pem"
-    link.symlink_to(os.path.relpath(site / "certifi" / "cacert.pem", link.parent))
+    if (site / "certifi").exists():
+        link.symlink_to(os.path.relpath(site / "certifi" / "cacert.pem", link.parent))
 
 
 def main(root: Path) -> None:
