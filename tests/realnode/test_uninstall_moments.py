@@ -1,7 +1,7 @@
 """`helm uninstall` at any moment of an installation's life, on a real node: no held Job, no cap, nothing but the kinds.
 
 Two moments, or as many as `HEAT_DISPATCH_UNINSTALLS` says: spread evenly over the life of an installation, from the first
-second of `helm install` on (which is then killed, as by somebody who changed his mind), every fourth one in the midst of an upgrade.
+second of `helm install` on (which is killed then, as by somebody who changed his mind); every fourth one is in an upgrade.
 """
 
 from __future__ import annotations

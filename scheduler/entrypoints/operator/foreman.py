@@ -29,6 +29,7 @@ from scheduler.domain.decision import CycleRecord
 from scheduler.domain.observed import Past, SourceReading
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Mode
+from scheduler.entrypoints.heap import give_back
 from scheduler.entrypoints.operator.governing import Governing
 from scheduler.entrypoints.operator.observing import ClusterObserver, Said
 from scheduler.entrypoints.operator.plants import Plants
@@ -159,6 +160,7 @@ class Foreman:
                         self._cycle_of(desk, term)
                     except Fenced as error:
                         self._tell.warning("decision dropped", policy=desk.governance.policy, why=error)
+                    give_back()
 
     def replan(self, policy: str) -> None:
         """A plan is due at the guard's next turn: something is known now that was not when the last one was made."""

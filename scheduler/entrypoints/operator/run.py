@@ -51,6 +51,7 @@ from scheduler.config.contracts import plate_of
 from scheduler.config.kinds import ThermalPlug
 from scheduler.config.live import readable
 from scheduler.entrypoints.ending import told_to_end
+from scheduler.entrypoints.heap import few_arenas
 from scheduler.entrypoints.operator.booking import BOOK_S, Accounts, Booker
 from scheduler.entrypoints.operator.counting import Counting
 from scheduler.entrypoints.operator.foreman import Floor, Foreman
@@ -161,6 +162,7 @@ class Operator:
         Raises:
             Misconfigured: when the live page cannot be served as it should.
         """
+        few_arenas()
         if self.options.live is not None:
             self._live = live_page(self.options.ledger, self._clock, self.options.live)
             self._live.start()
