@@ -21,6 +21,8 @@ MOST_CUTS = 25
 QP_STEPS = 120
 ACCEPT_FRACTION = 0.1
 RHO_UP, RHO_DOWN = 2.0, 0.6
+# Where the cuts lie below the value by more than this fraction, values contradict each other: steps grow, so many in a row.
+NOISE, NOISE_UP, MOST_NOISY = 1e-7, 4.0, 12
 NULLS_BEFORE_SHRINK = 3
 FIRST_STEP_FRACTION = 0.005
 STALL_WINDOW = 8
@@ -102,7 +104,12 @@ class Bundle:
         slope = float(np.sqrt(np.square(gradients.sum(axis=0)).sum()))
         self.rho = step_fraction * max(abs(self.value), 1e-6) / max(slope * slope, 1e-12)
         self.predicted = np.inf
-        self._nulls = 0
+        self._nulls = self._noisy = 0
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the cuts of the last step lie below the value that the function was told to have."""
+        return self.predicted < -NOISE * abs(self.value)
 
     def _add(self, values: FloatArray, gradients: FloatArray, at: FloatArray) -> None:
         """Add one cut to every component, and its products with the others; of MOST_CUTS the longest idle one goes."""
@@ -140,8 +147,19 @@ class Bundle:
         self.value = float(values.sum())
 
     def _move(self, trial: FloatArray, value: float) -> None:
-        """Take a serious step when enough of the predicted gain came true; else shorten after a few null steps."""
+        """Take a serious step when enough of the predicted gain came true; else shorten after a few null steps.
+
+        A concave function never lies above its own cuts. One that is known from a short list may, by a little; where that is
+        more than a step can gain, shorter steps would never leave the place, so they grow (Kiwiel 2006).
+        """
         gain = value - self.value
+        self._noisy = self._noisy + 1 if self.contradicted else 0
+        if 0 < self._noisy <= MOST_NOISY:
+            self.rho *= NOISE_UP
+            self._nulls = 0
+            if gain > 0.0:
+                self.centre, self.value = trial, value
+            return
         if gain > ACCEPT_FRACTION * max(self.predicted, 0.0):
             if gain > 0.5 * self.predicted:
                 self.rho *= RHO_UP
@@ -188,6 +206,6 @@ def maximise(
         small = tolerance * abs(bundle.value)
         begun = len(history) > (STALL_WINDOW if renew is None else LEAST_STEPS)
         stalled = begun and bundle.value - history[-STALL_WINDOW] < 0.5 * small
-        if bundle.predicted < small and stalled:
+        if bundle.predicted < small and stalled and not bundle.contradicted:
             break
     return BundleResult(y=bundle.centre, value=bundle.value, steps=len(history) - 1, history=tuple(history))

@@ -62,3 +62,18 @@ def test_first_steps_too_short_to_gain_end_nothing_where_many_jobs_are_priced() 
     assert few.value < -0.99
     assert many.steps >= 25
     assert many.value > few.value
+
+
+def test_values_that_contradict_each_other_lengthen_steps_that_are_too_short_to_tell() -> None:
+    asked: list[float] = []
+
+    def told_too_high(y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """-|y - 1| in one component, the first value a hundredth too high."""
+        asked.append(float(y[0]))
+        high = 0.01 if len(asked) == 1 else 0.0
+        return np.array([high - abs(float(y[0]) - 1.0)]), np.array([[1.0 if y[0] < 1.0 else -1.0]])
+
+    # The first step is a millionth long, ten thousand times less than it takes to see that there is something to gain.
+    found = maximise(told_too_high, np.array([0.0]), 60, step_fraction=1e-6)
+    assert found.y[0] == pytest.approx(1.0, abs=0.01)
+    assert asked[1] < 1e-5
