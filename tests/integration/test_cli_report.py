@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from cli_files import run
+from docs_calls import CALLS
+from docs_commands import changed
 
 from scheduler.adapters.ledger.sql import SqlLedger
 from scheduler.config.contracts import contracts_from
@@ -101,6 +103,20 @@ def test_a_correction_by_hand_shows_against_what_was_issued(place: tuple[str, ..
     ways = run("report", "settlement", *place, *MONTH, "--ways")
     assert ways.exit_code == 1
     assert "the three ways do not agree" in ways.stderr
+
+
+def test_the_page_of_settlement_can_be_typed(place: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line in the folder of the database, with a quarter hour and with meters that are in it."""
+    folder = Path(place[1]).parent
+    monkeypatch.chdir(folder)
+    here = {"--slot": "2026-01-02T10:00Z", "--loop": "reference-loop", "--rejected": "none", "--it": "none"}
+    lines = [call.words for call in CALLS if call.page.name == "settlement.md" and call.in_block]
+    assert len(lines) == 6
+    for words in lines:
+        result = run(*changed(words[1:], {option: value for option, value in here.items() if option in words}))
+        assert result.exit_code == 0, f"{words}: {result.output}"
+    assert {"january.json", "january.html", "january.csv"} <= {path.name for path in folder.iterdir()}
+    assert "since it was issued" in run(*lines[4][1:]).stdout
 
 
 def test_jobs_are_a_book_of_their_own(place: tuple[str, ...], tmp_path: Path) -> None:

@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import typer
-from markdown_it import MarkdownIt
+from docs_calls import CALLS, ROOT
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from scheduler.entrypoints.cli import app
 from scheduler.entrypoints.kubectl import app as kubectl
 
-ROOT = Path(__file__).parents[3]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 PROGRAMS = {"heat-dispatch": typer.main.get_command(app), "kubectl heatdispatch": typer.main.get_command(kubectl)}
-ENDS = {"&&", "||", "|", ";", "&", ">", "2>&1", ">>", "<"}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def lines_of(page: Path) -> list[tuple[int, str]]:
-    """Lines of code blocks, and code within a sentence, with where they stand; a backslash goes on in the next line."""
-    found: list[tuple[int, str]] = []
-    for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
-        if token.type == "inline" and token.map is not None:
-            found += [(token.map[0] + 1, one.content) for one in token.children or () if one.type == "code_inline"]
-        if token.type in {"fence", "code_block"} and token.map is not None:
-            first = token.map[0] + (2 if token.type == "fence" else 1)
-            begun = ""
-            for number, line in enumerate(token.content.splitlines(), start=first):
-                begun += line.strip().removeprefix("$ ")
-                if begun.endswith("\\"):
-                    begun = begun[:-1]
-                    continue
-                found.append((number, begun))
-                begun = ""
-    return found
-
-
-def ours(line: str) -> list[list[str]]:
-    """The calls of our programs in a line of a shell, as words."""
-    if not re.search(r"\b(heat-dispatch|kubectl heatdispatch|make)\b", line):
-        return []
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:  # not a line of a shell
-        return []
-    calls: list[list[str]] = [[]]
-    for word in words:
-        if word in ENDS:
-            calls.append([])
-        else:
-            calls[-1].append(word)
-    bare = [one[next((i for i, word in enumerate(one) if "=" not in word), len(one)) :] for one in calls]
-    return [one for one in bare if one[:1] in (["heat-dispatch"], ["make"]) or one[:2] == ["kubectl", "heatdispatch"]]
-
-
-def wrong_with(call: list[str]) -> str:
+def wrong_with(call: Sequence[str]) -> str:
     """Why a call could not work; empty: it could."""
     if call[0] == "make":
         missing = [one for one in call[1:] if "=" not in one and not one.startswith("-") and one not in TARGETS]
@@ -83,13 +43,10 @@ def wrong_with(call: list[str]) -> str:
         return "" if "requires an argument" in error.format_message() else error.format_message()
 
 
-CALLS = [(page, number, call) for page in PAGES for number, line in lines_of(page) for call in ours(line)]
-
-
-@pytest.mark.parametrize("page", sorted({page for page, _, _ in CALLS}), ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", sorted({one.page for one in CALLS}), ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_says_can_be_typed(page: Path) -> None:
-    said = [(number, call) for one, number, call in CALLS if one == page]
-    assert not [f"line {number}: {' '.join(call)}: {why}" for number, call in said if (why := wrong_with(call))]
+    said = [one for one in CALLS if one.page == page]
+    assert not [f"line {one.line}: {' '.join(one.words)}: {why}" for one in said if (why := wrong_with(one.words))]
 
 
 def test_the_pages_name_many_commands_and_a_wrong_one_is_seen() -> None:
