@@ -18,7 +18,7 @@ export HEAT_DISPATCH_KUBERNETES := $(K8S)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers browser image image-tools unit week bench bench-operator bench-agent bench-signals docs site requirements clean
+.PHONY: help setup demo test lint controlplane which-helm realnode promtool plant-peers browser image image-tools uninstalls unit week bench bench-operator bench-agent bench-signals docs site requirements clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -104,6 +104,9 @@ bench: $(DEV) ## measure the planner, CBC's naive model beside it (tables under 
 	@$(BIN)/heat-dispatch bench plan $(if $(SIZES),--jobs $(SIZES)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  --naive $(if $(NAIVE_SIZES),--naive-jobs $(NAIVE_SIZES)) $(if $(NAIVE_LIMIT_S),--naive-limit-s $(NAIVE_LIMIT_S)) \
 	  --json bench-output/plan.json --markdown bench-output/plan.md
+
+uninstalls: $(DEV) realnode image-tools ## uninstall the chart at a hundred moments of its life, on a real node (hours; fewer: COUNT=5)
+	@HEAT_DISPATCH_UNINSTALLS=$(or $(COUNT),100) $(BIN)/python -m pytest -q -s -p no:xdist tests/realnode/test_uninstall_moments.py
 
 bench-operator: $(DEV) controlplane ## measure the operator at 1,000 nodes and 5,000 Jobs (half an hour); quick: SIZE="--nodes 50 --jobs 200"
 	@mkdir -p bench-output

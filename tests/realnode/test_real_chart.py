@@ -32,12 +32,10 @@ from real_chart import (
     seconds_of,
 )
 from real_jobs import CLOCK, TRAINING, RealJob
+from uninstall_moments import LEFT, uninstalled
 
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.kubernetes.runtime.badge import LABEL as LEADS
-
-# Kept by the chart, as its values say. What stands in our kinds is people's own.
-LEFT = {"PersistentVolumeClaim heat-dispatch-state"}
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +174,8 @@ def test_nothing_of_it_stays_but_the_kinds_and_what_was_written(installation: In
     assert left_of(installation) <= LEFT
     # A Job that comes now is nobody's.
     assert not installation.submit(jobs["later"], dry=True)["spec"].get("suspend")
+
+
+def test_nothing_stays_of_an_installation_that_was_broken_off(installation: Installation) -> None:
+    """`helm install` is killed at its work; whoever changes his mind uninstalls what there is of it by then."""
+    assert uninstalled(installation, moment=0, life_s=1.5) == []
