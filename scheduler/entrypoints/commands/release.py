@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,15 +94,8 @@ def release(  # noqa: PLR0913 - each is an option of the command
     json_file: JsonFile = None,
 ) -> None:
     """Let held jobs go."""
-    if stale + everything + uninstall + leases + bool(override) != 1:
-        expected = "--stale, --all, --uninstall, --leases or --override, one of them"
-        raise Misconfigured("which holds?", where="options", expected=expected)
-    if (override or leases) and dry_run:
-        raise Misconfigured(
-            "cannot be tried", where=f"--{'override' if override else 'leases'} --dry-run", expected="one of them"
-        )
-    if uninstall and dry_run:
-        raise Misconfigured("cannot be tried", where="--uninstall --dry-run", expected="--all --dry-run, which tells the holds")
+    ways = {"stale": stale, "all": everything, "uninstall": uninstall, "leases": leases, "override": bool(override)}
+    one_way(ways, dry_run=dry_run)
     client = KubeClient(Connection(configuration(kubeconfig, context)))
     console = talk(json_file)
     told: list[str] = []
@@ -135,6 +128,21 @@ def release(  # noqa: PLR0913 - each is an option of the command
     write_json(json_file, {"released": [one.to_json() for one in found], "dryRun": dry_run, "told": told})
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def one_way(ways: Mapping[str, bool], *, dry_run: bool) -> None:
+    """Exactly one thing is asked for, and only what can be tried is tried.
+
+    Raises:
+        Misconfigured: otherwise.
+    """
+    names = [name for name, asked in ways.items() if asked]
+    if len(names) != 1:
+        expected = f"{', '.join(f'--{name}' for name in list(ways)[:-1])} or --{list(ways)[-1]}, one of them"
+        raise Misconfigured("which holds?", where="options", expected=expected)
+    if dry_run and names[0] not in {"stale", "all"}:
+        expected = "--all --dry-run, which tells the holds" if names[0] == "uninstall" else "one of them"
+        raise Misconfigured("cannot be tried", where=f"--{names[0]} --dry-run", expected=expected)
 
 
 def let_go(client: KubeClient, *, everything: bool, dry_run: bool = False) -> tuple[Released, ...]:
