@@ -70,7 +70,8 @@ class RunProgress:
 
     def passed(self, numbers: Mapping[str, Any]) -> None:
         """One cycle of our run is over."""
-        name = STRATEGY_NAMES.get(numbers.get("run", "ours"), numbers.get("run"))
+        key = str(numbers.get("run", "ours"))
+        name = STRATEGY_NAMES.get(key, key.replace("_", " "))
         if name != self.running:
             self.running = name
             self.progress.reset(self.time, description=f"{self.title}: {name}")

@@ -52,7 +52,7 @@ class Options:
     strategies: names out of `STRATEGIES`. ablation: also run ours without each lever. bound: also prove what no policy can
     beat. decomposition: also run ours with each truth told in advance and, beside a bound, the foresight plan. outages: also
     run ours with each of these scripts. workers: processes; ours runs in this one, so that it can be watched: on_step is given
-    its world after each cycle, on_cycle the plain numbers of it (and of runs with outages that run in this process). on_done is
+    its world after each cycle, on_cycle the plain numbers of it (and of its other runs in this process). on_done is
     told the name of each finished run and how many are done of how many, on_bound the piece of how many that the bound is at.
     clock_s: a monotonic clock that can be pickled, for reported times.
     """
@@ -273,10 +273,10 @@ def run_to_drain(key: str, spec: RunSpec, stage: Stage) -> Run:
 
 
 def run_here(key: str, spec: RunSpec, stage: Stage, options: Options) -> Run:
-    """One run in this process; ours can be watched and written to a ledger."""
+    """One run in this process; ours can be watched and written to a ledger, with a lever less or a truth more it is told of."""
     world, steering = build(spec, stage, options.ledger if key == "ours" else None)
     if key != "ours":
-        options = replace(options, on_step=None, on_cycle=options.on_cycle if spec.outages else None)
+        options = replace(options, on_step=None, on_cycle=options.on_cycle if spec.strategy == "ours" else None)
     watched = options.on_cycle is not None or options.on_step is not None
     if watched and isinstance(steering, Planned):
         watch(key, world, steering, stage, options)
