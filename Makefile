@@ -56,8 +56,9 @@ lint: $(DEV) ## ruff, mypy, the import rules of the house, stale generated files
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python scripts/generate.py --check
 
-controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go 1.26; 11 to 15 minutes, once)
+controlplane: $(RUNTIME) ## build etcd, Kubernetes, kwok and Kueue for tests (Go 1.26; 11 to 15 minutes, once), and fetch Prometheus
 	@$(BIN)/heat-dispatch dev cluster build $(CONTROLPLANE)
+	@scripts/promtool-setup --optional $(BIN)
 
 which-helm: $(RUNTIME) ## print the path of a helm, which is built beside the control plane
 	@$(BIN)/heat-dispatch dev cluster build --with helm >&2

@@ -97,7 +97,7 @@ def test_every_pod_passes_the_pod_security_of_its_namespace(
 ) -> None:
     found = rendered(toolbox.program("helm"), tmp_path, values)
     makers = [obj for obj in found if obj["kind"] in {"Deployment", "CronJob", "Job", "Pod"}]
-    assert len(makers) == 4
+    assert len(makers) == 5
     for obj in makers:
         spaces.admin.create(f"{path(pod(obj))}?{DRY}", pod(obj))
 
