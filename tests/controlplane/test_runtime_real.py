@@ -70,7 +70,7 @@ def writer(client: KubeClient, reach: Reach = Reach.FULL) -> Writer:
     return Writer(client, Unfenced(), WriteLimiter(CLOCK, time.sleep), time.sleep, reach=lambda: reach)
 
 
-def eventually(holds: Callable[[], object], within_s: float = 20.0) -> bool:
+def eventually(holds: Callable[[], object], within_s: float = 60.0) -> bool:
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if holds():
@@ -312,7 +312,7 @@ def replica(cluster: DevCluster, namespace: str, identity: str, lease_s: int = L
             process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -379,7 +379,7 @@ def test_a_leader_that_leaves_hands_over_at_once(cluster: DevCluster, namespace:
             assert eventually(lambda: "a" in writers(cluster, power_lease))
             time.sleep(1.5)
             first.process.terminate()
-            first.process.wait(10)
+            first.process.wait(60)
             left_s = time.monotonic()
             assert eventually(second.leads)
             assert time.monotonic() - left_s < LONG_LEASE_S / 2
