@@ -13,7 +13,7 @@ import pytest
 from scheduler.adapters.devcluster.build import Toolbox
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 600.0
+LIMIT_S = 1200.0
 SMALL = ("--nodes", "20", "--jobs", "30", "--new-jobs", "4", "--hurried")
 ROWS = {
     "first_start_s", "all_decided_s", "start_s", "new_job_p50_s", "new_job_p95_s", "new_job_max_s", "quiet_writes", "idle_core",

@@ -178,4 +178,4 @@ def test_nothing_of_it_stays_but_the_kinds_and_what_was_written(installation: In
 
 def test_nothing_stays_of_an_installation_that_was_broken_off(installation: Installation) -> None:
     """`helm install` is killed at its work; whoever changes his mind uninstalls what there is of it by then."""
-    assert uninstalled(installation, moment=0, life_s=1.5) == []
+    assert uninstalled(installation, moment=0, life_s=4.0) == []

@@ -41,11 +41,16 @@ def what_stays(found: Installation, made: list[RealJob]) -> list[str]:
 
 
 def clear(found: Installation, made: list[RealJob]) -> None:
-    """Jobs end, and pods of the installation are gone."""
+    """Jobs of this life end, and so do their pods."""
+    names = {job.name for job in made}
     for job in made:
         job.enough()
         found.cluster.admin.delete(f"{JOBS}/{job.name}?propagationPolicy=Background")
-    found.wait("no pod of ours", lambda: not found.pods(AGENTS) + found.pods(HOME) + found.pods(LAB))
+
+    def theirs() -> bool:
+        return any(pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") in names for pod in found.pods(LAB))
+
+    found.wait("no pod of theirs", lambda: not theirs())
 
 
 def uninstalled(found: Installation, moment: int, life_s: float, upgraded_s: float | None = None) -> list[str]:
