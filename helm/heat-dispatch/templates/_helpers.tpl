@@ -98,3 +98,44 @@ capabilities:
   resources: [admissionchecks]
   verbs: [list]
 {{- end }}
+
+{{/* Of what a hook needs beside its pod: there before it, and gone with it. The argument is the hook's event. */}}
+{{- define "heat-dispatch.hookNeeds" -}}
+helm.sh/hook: {{ . }}
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* A pod that runs `heat-dispatch release` once. root: the chart's; account: end of its ServiceAccount's name; option; args. */}}
+{{- define "heat-dispatch.releasePod" -}}
+restartPolicy: Never
+serviceAccountName: {{ include "heat-dispatch.fullname" .root }}-{{ .account }}
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  {{- include "heat-dispatch.podSecurity" .root | nindent 2 }}
+containers:
+  - name: release
+    image: {{ include "heat-dispatch.image" .root | quote }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    command: [heat-dispatch, release, {{ .option }}]
+    {{- with .args }}
+    args:
+      {{- range . }}
+      - {{ . }}
+      {{- end }}
+    {{- end }}
+    resources:
+      requests:
+        cpu: 50m
+        memory: 128Mi
+      limits:
+        memory: 512Mi
+    securityContext:
+      {{- include "heat-dispatch.containerSecurity" .root | nindent 6 }}
+{{- end }}
