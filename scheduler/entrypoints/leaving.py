@@ -102,12 +102,10 @@ class Leaving:
         seen, stood_s = self._client.get(LEASES, name, namespace), 0.0
         for _ in range(int(self._patience.leases_s / LOOK_S)):
             if name == CAPS_LEASE or _abandoned(seen, stood_s):
-                try:
+                with suppress(Conflict):
                     self._writer.delete(LEASES, seen, exactly=True)
-                except Conflict:
-                    break
-                self._tell(f"Lease {namespace}/{name} is gone")
-                return
+                    self._tell(f"Lease {namespace}/{name} is gone")
+                    return
             self._wait(LOOK_S)
             before, seen = seen, self._client.get(LEASES, name, namespace)
             stood_s = stood_s + LOOK_S if version_of(before) == version_of(seen) else 0.0

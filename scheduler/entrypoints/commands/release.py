@@ -25,7 +25,7 @@ from scheduler.domain.errors import HeatDispatchError, Misconfigured
 from scheduler.entrypoints.by_hand import written_by_hand
 from scheduler.entrypoints.console import EXIT_FAILED, friendly, talk, write_json
 from scheduler.entrypoints.leaving import Leaving
-from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE
+from scheduler.entrypoints.operator.standing import LEASE_NAMESPACE, NAMESPACE
 from scheduler.entrypoints.options import JsonFile
 from scheduler.entrypoints.overrides import end_override
 
@@ -90,7 +90,7 @@ def release(  # noqa: PLR0913 - each is an option of the command
     lease_namespace: Annotated[
         str, typer.Option(help="Where the operators' Leases are (--uninstall, --leases).")
     ] = LEASE_NAMESPACE,
-    caps_namespace: Annotated[str, typer.Option(help="Where the Lease of the caps is (--leases).")] = "heat-dispatch",
+    caps_namespace: Annotated[str, typer.Option(help="Where the Lease of the caps is (--leases).")] = NAMESPACE,
     json_file: JsonFile = None,
 ) -> None:
     """Let held jobs go."""
