@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hearing import hearing
 from kube_objects import HEAT, job, jobs_path
 from operated import HOME, LAB, heat_path, quickstart
 from rbac_rights import Right, allowed, bound, rights_of, without
@@ -236,13 +236,8 @@ def ears(place: Place, user: str, folder: Path) -> Iterator[ApiWishes]:
     token.write_text(place.cluster.tokens[user], encoding="ascii")
     access = Access(url=place.cluster.url, token_file=token, ca_file=place.cluster.folder / "ca.crt")
     reach = Reach(access=access, clock=SystemClock(), patience=Patience(most_s=1.0))
-    wishes, stopping = ApiWishes(reach, node=NODE, lease_namespace=HOME), threading.Event()
-    wishes.start(stopping)
-    try:
+    with hearing(ApiWishes(reach, node=NODE, lease_namespace=HOME)) as wishes:
         yield wishes
-    finally:
-        stopping.set()
-        wishes.join()
 
 
 def test_without_any_right_the_agent_says_what_it_may_not(place: Place, tmp_path: Path) -> None:

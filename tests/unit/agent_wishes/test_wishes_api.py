@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hearing import hearing
 from kube_api_peer import END, KubeApiPeer, kube_api_peer
 
 from scheduler.adapters.clock import Clocks, SystemClock
@@ -80,14 +81,8 @@ class TurnedClock:
 @contextmanager
 def listening(peer: KubeApiPeer, patience: Patience = BRISK, clock: Clocks | None = None) -> Iterator[ApiWishes]:
     reach = Reach(access=Access(url=peer.url), clock=clock or SystemClock(), patience=patience)
-    wishes = ApiWishes(reach, node="n0", lease_namespace="heat-dispatch")
-    stopping = threading.Event()
-    wishes.start(stopping)
-    try:
+    with hearing(ApiWishes(reach, node="n0", lease_namespace="heat-dispatch")) as wishes:
         yield wishes
-    finally:
-        stopping.set()
-        wishes.join()
 
 
 def generation(wishes: ApiWishes) -> int:
