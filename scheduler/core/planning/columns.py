@@ -126,7 +126,7 @@ def write_columns(oracle: Oracle, profiles: Profiles, picks: Picks) -> Columns:
     """Write runs of the oracle as columns, slot by slot and then by step."""
     pairs, table, lanes, frame = oracle.pairs, oracle.table, oracle.lanes, oracle.frame
     job, start = pairs.job[picks.pair], pairs.start[picks.pair]
-    row, _, last, fraction = oracle.rides(profiles, (job, start, pairs.work[picks.pair]), picks.pool, picks.multiplier)
+    row, _, last, fraction = oracle.rides(profiles, oracle.runs(picks.pair), picks.pool, picks.multiplier)
     length = last - start + 1
     first = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     owner = np.repeat(np.arange(len(job)), length)

@@ -19,7 +19,7 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
 from scheduler.core.planning.exact_runs import exact_eur
-from scheduler.core.planning.options import Pairs
+from scheduler.core.planning.options import Runs
 from scheduler.core.planning.oracle import CHUNK, Oracle, Priced, best_by_job
 from scheduler.core.planning.profiles import Profiles
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
@@ -30,26 +30,17 @@ SIGMAS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Runs:
-    """A chunk of (pair, pool) candidates: job, lane, start, work, fixed cost."""
+class _Some:
+    """A chunk of (pair, pool) candidates: runs, lane, pool, fixed cost."""
 
-    job: IntArray
+    runs: Runs
     lane: IntArray
     pool: int
-    start: IntArray
-    work: FloatArray
     fixed: FloatArray
 
-    def take(self, index: IntArray | BoolArray) -> _Runs:
+    def take(self, index: IntArray | BoolArray) -> _Some:
         """Some of them."""
-        return _Runs(
-            job=self.job[index],
-            lane=self.lane[index],
-            pool=self.pool,
-            start=self.start[index],
-            work=self.work[index],
-            fixed=self.fixed[index],
-        )
+        return _Some(runs=self.runs.take(index), lane=self.lane[index], pool=self.pool, fixed=self.fixed[index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,9 +70,9 @@ def job_bounds(oracle: Oracle, prices: Prices, grid: int = FINE) -> JobBounds:
         quick = Quick(oracle, coarse, pool)
         for start in range(0, len(fits), CHUNK):
             part = fits[start : start + CHUNK]
-            runs = _runs(oracle, pairs, part, pool)
-            keep = quick.bounds(runs) < best[runs.job]
-            bound[part[keep]] = np.minimum(bound[part[keep]], _bounds(oracle, fine, runs.take(keep)))
+            some = _some(oracle, part, pool)
+            keep = quick.bounds(some) < best[some.runs.job]
+            bound[part[keep]] = np.minimum(bound[part[keep]], _bounds(oracle, fine, some.take(keep)))
     _, least = best_by_job(bound, pairs)
     return JobBounds(eur=np.minimum(least, best), found_eur=best, pair_eur=bound, profiles=fine)
 
@@ -105,7 +96,7 @@ def _refined(oracle: Oracle, fine: Profiles, priced: Priced) -> FloatArray:
     for pool in range(oracle.lanes.pools):
         jobs = found[priced.pool[pair[found]] == pool]
         at = pair[jobs]
-        cost, _ = oracle.price_on(fine, (jobs, pairs.start[at], pairs.work[at]), pool)
+        cost, _ = oracle.price_on(fine, oracle.runs(at), pool)
         best[jobs] = np.minimum(best[jobs], cost + pairs.fixed_eur[at])
     return best
 
@@ -133,23 +124,24 @@ class Quick:
         self._levels = _sparse(value)
         self._width = lanes.slots
 
-    def bounds(self, runs: _Runs) -> FloatArray:
-        """Lower bound of runs on this pool over all profiles."""
-        oracle, profiles, table = self.oracle, self.profiles, self.oracle.table
-        job, start, grid = runs.job, runs.start, self.profiles.grid
-        _, _, first, fraction = oracle.rides(profiles, (job, start, runs.work), self.pool, 0)
-        last = oracle.rides(profiles, (job, start, runs.work), self.pool, grid - 1)[2]
+    def bounds(self, some: _Some) -> FloatArray:
+        """Lower bound of candidates on this pool over all profiles."""
+        oracle, profiles, table, runs = self.oracle, self.profiles, self.oracle.table, some.runs
+        start, grid = runs.start, profiles.grid
+        _, _, first, fraction = oracle.rides(profiles, runs, self.pool, 0)
+        last = oracle.rides(profiles, runs, self.pool, grid - 1)[2]
         level = np.log2(last - first + 1).astype(np.int64)
-        sigma = self._sigma[self._class[job]]
-        row = (self._class[job] * len(table.kinds) + table.kind[job]) * grid
-        best = np.full(len(job), -np.inf)
+        price = self._class[runs.job]
+        sigma = self._sigma[price]
+        row = (price * len(table.kinds) + runs.kind) * grid
+        best = np.full(len(row), -np.inf)
         for multiplier in range(grid):
             base = (level * self._rows + row + multiplier) * self._width
             least = np.minimum(self._levels[base + first], self._levels[base + last + 1 - (1 << level)])
-            begun = profiles.lagrangian[profiles.row(runs.lane, multiplier) + start] + profiles.held[self.pool, start]
-            mu = profiles.multiplier[runs.lane, multiplier]
+            begun = profiles.lagrangian[profiles.row(some.lane, multiplier) + start] + profiles.held[self.pool, start]
+            mu = profiles.multiplier[some.lane, multiplier]
             best = np.maximum(best, mu * runs.work + least - begun - sigma * start)
-        found: FloatArray = table.gpus[job] * best + runs.fixed + table.lateness_eur(job, first + fraction)
+        found: FloatArray = runs.gpus * best + some.fixed + runs.late_eur(first + fraction)
         return found
 
     @property
@@ -171,97 +163,90 @@ def _sparse(value: FloatArray) -> FloatArray:
     return flat
 
 
-def _runs(oracle: Oracle, pairs: Pairs, index: IntArray, pool: int) -> _Runs:
+def _some(oracle: Oracle, index: IntArray, pool: int) -> _Some:
     """Candidates of some pairs on one pool."""
-    job = pairs.job[index]
-    lane = oracle.table.kind[job] * oracle.lanes.pools + pool
-    return _Runs(job=job, lane=lane, pool=pool, start=pairs.start[index], work=pairs.work[index], fixed=pairs.fixed_eur[index])
+    runs = oracle.runs(index)
+    return _Some(runs=runs, lane=runs.kind * oracle.lanes.pools + pool, pool=pool, fixed=oracle.pairs.fixed_eur[index])
 
 
-def _bounds(oracle: Oracle, profiles: Profiles, runs: _Runs) -> FloatArray:
+def _bounds(oracle: Oracle, profiles: Profiles, some: _Some) -> FloatArray:
     """Least over ends of the greatest L found."""
-    best = np.full(len(runs.job), np.inf)
-    current = np.full(len(runs.job), -np.inf)
-    ends = [
-        oracle.rides(profiles, (runs.job, runs.start, runs.work), runs.pool, multiplier)[2] + 1
-        for multiplier in range(profiles.grid)
-    ]
+    best = np.full(len(some.lane), np.inf)
+    current = np.full(len(some.lane), -np.inf)
+    ends = [oracle.rides(profiles, some.runs, some.pool, multiplier)[2] + 1 for multiplier in range(profiles.grid)]
     for multiplier, end in enumerate(ends):
-        current = np.maximum(current, _at(oracle, profiles, runs, multiplier, end))
+        current = np.maximum(current, _at(profiles, some, multiplier, end))
         for between in (multiplier - 1, multiplier):
             if 0 <= between < profiles.grid - 1:
-                current = np.maximum(current, _break_even(oracle, profiles, runs, between, end))
+                current = np.maximum(current, _break_even(oracle, profiles, some, between, end))
         if multiplier == profiles.grid - 1:
             best = np.minimum(best, current)
             break
         moved = ends[multiplier + 1] > end
         best[moved] = np.minimum(best[moved], current[moved])
         current[moved] = -np.inf
-        _between(oracle, profiles, runs, (multiplier, end, ends[multiplier + 1]), best)
+        _between(oracle, profiles, some, (multiplier, end, ends[multiplier + 1]), best)
     return best
 
 
 def _between(
-    oracle: Oracle, profiles: Profiles, runs: _Runs, interval: tuple[int, IntArray, IntArray], best: FloatArray
+    oracle: Oracle, profiles: Profiles, every: _Some, interval: tuple[int, IntArray, IntArray], best: FloatArray
 ) -> None:
     """Ends strictly between those of two neighbouring multipliers."""
     multiplier, first, last = interval
     index = np.nonzero(last - first > 1)[0]
     ahead = 1
     while len(index):
-        some, end = runs.take(index), first[index] + ahead
-        value = np.maximum(_at(oracle, profiles, some, multiplier, end), _at(oracle, profiles, some, multiplier + 1, end))
+        some, end = every.take(index), first[index] + ahead
+        value = np.maximum(_at(profiles, some, multiplier, end), _at(profiles, some, multiplier + 1, end))
         value = np.maximum(value, _break_even(oracle, profiles, some, multiplier, end))
         best[index] = np.minimum(best[index], value)
         ahead += 1
         index = index[last[index] - first[index] > ahead]
 
 
-def _at(oracle: Oracle, profiles: Profiles, runs: _Runs, multiplier: int, end: IntArray) -> FloatArray:
+def _at(profiles: Profiles, some: _Some, multiplier: int, end: IntArray) -> FloatArray:
     """L at a multiplier of the grid."""
-    row = profiles.row(runs.lane, multiplier)
-    mu = profiles.multiplier[runs.lane, multiplier]
-    sums = profiles.lagrangian[row + end - 1] - profiles.lagrangian[row + runs.start]
-    return _value(oracle, profiles, runs, end, (mu, sums, profiles.slot_lagrangian[row + end - 1]))
+    row = profiles.row(some.lane, multiplier)
+    mu = profiles.multiplier[some.lane, multiplier]
+    sums = profiles.lagrangian[row + end - 1] - profiles.lagrangian[row + some.runs.start]
+    return _value(profiles, some, end, (mu, sums, profiles.slot_lagrangian[row + end - 1]))
 
 
-def _break_even(oracle: Oracle, profiles: Profiles, runs: _Runs, multiplier: int, end: IntArray) -> FloatArray:
+def _break_even(oracle: Oracle, profiles: Profiles, some: _Some, multiplier: int, end: IntArray) -> FloatArray:
     """L at the multiplier at which the last slot just pays, kept between two neighbours of the grid, K by its chord."""
-    table, slot = oracle.table, end - 1
-    costs = profiles.level_cost[runs.lane, :, slot]
-    speeds = oracle.lanes.speed[runs.lane]
-    per_slot = table.slowdown[runs.job] + np.where(slot >= table.due[runs.job], table.lateness[runs.job], 0.0)
-    mu = ((costs + (per_slot / table.gpus[runs.job])[:, None]) / speeds).min(axis=1)
-    high, low = profiles.multiplier[runs.lane, multiplier], profiles.multiplier[runs.lane, multiplier + 1]
+    runs, slot = some.runs, end - 1
+    costs = profiles.level_cost[some.lane, :, slot]
+    speeds = oracle.lanes.speed[some.lane]
+    per_slot = runs.slowdown + np.where(slot >= runs.due, runs.lateness, 0.0)
+    mu = ((costs + (per_slot / runs.gpus)[:, None]) / speeds).min(axis=1)
+    high, low = profiles.multiplier[some.lane, multiplier], profiles.multiplier[some.lane, multiplier + 1]
     mu = np.clip(mu, low, high)
     share = (mu - low) / np.maximum(high - low, 1e-12)
     sums = np.zeros(len(mu))
     for weight, index in ((share, multiplier), (1.0 - share, multiplier + 1)):
-        row = profiles.row(runs.lane, index)
+        row = profiles.row(some.lane, index)
         sums += weight * (profiles.lagrangian[row + slot] - profiles.lagrangian[row + runs.start])
     last = (costs - mu[:, None] * speeds).min(axis=1)
-    return _value(oracle, profiles, runs, end, (mu, sums, last))
+    return _value(profiles, some, end, (mu, sums, last))
 
 
-def _value(
-    oracle: Oracle, profiles: Profiles, runs: _Runs, end: IntArray, parts: tuple[FloatArray, FloatArray, FloatArray]
-) -> FloatArray:
+def _value(profiles: Profiles, some: _Some, end: IntArray, parts: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
     """L from its parts: multiplier, sum of K up to the last slot, k of the last slot per GPU."""
     mu, sums, last = parts
-    table, job = oracle.table, runs.job
-    held = profiles.held[runs.pool, end] - profiles.held[runs.pool, runs.start]
-    whole = table.gpus[job] * (mu * runs.work + sums + held) + table.slowdown[job] * (end - 1 - runs.start) + runs.fixed
+    runs = some.runs
+    held = profiles.held[some.pool, end] - profiles.held[some.pool, runs.start]
+    whole = runs.gpus * (mu * runs.work + sums + held) + runs.slowdown * (end - 1 - runs.start) + some.fixed
     before = end.astype(np.float64) - 1.0
-    total: FloatArray = whole + _last_slot(oracle, job, before, table.gpus[job] * last + table.slowdown[job])
+    total: FloatArray = whole + _last_slot(runs, before, runs.gpus * last + runs.slowdown)
     return total
 
 
-def _last_slot(oracle: Oracle, job: IntArray, before: FloatArray, slope: FloatArray) -> FloatArray:
+def _last_slot(runs: Runs, before: FloatArray, slope: FloatArray) -> FloatArray:
     """Min over phi in [0, 1] of phi * slope + lateness(before + phi): at an end or a kink of the piecewise linear lateness."""
-    table = oracle.table
-    least = np.minimum(table.lateness_eur(job, before), slope + table.lateness_eur(job, before + 1.0))
+    least = np.minimum(runs.late_eur(before), slope + runs.late_eur(before + 1.0))
     with np.errstate(invalid="ignore"):
-        for kink in (table.due[job], table.due[job] - table.tail[job]):
+        for kink in (runs.due, runs.due - runs.tail):
             phi = np.clip(np.where(np.isfinite(kink), kink, 0.0) - before, 0.0, 1.0)
-            least = np.minimum(least, phi * slope + table.lateness_eur(job, before + phi))
+            least = np.minimum(least, phi * slope + runs.late_eur(before + phi))
     return least

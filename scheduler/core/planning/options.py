@@ -67,11 +67,20 @@ class JobTable:
 
     def lateness_eur(self, job: IntArray, end: FloatArray) -> FloatArray:
         """Cost of an end time in slots: lateness * [(e - due)+ + TAIL_WEIGHT ((e + tail - due)+ - (e - due)+)]."""
-        late = end - self.due[job]
-        mean = np.maximum(late, 0.0)
-        tail = np.maximum(late + self.tail[job], 0.0)
-        cost: FloatArray = self.lateness[job] * ((1.0 - TAIL_WEIGHT) * mean + TAIL_WEIGHT * tail)
-        return cost
+        return late_eur(self.lateness[job], self.due[job], self.tail[job], end)
+
+
+def late_eur(price: FloatArray, due: FloatArray, tail: FloatArray, end: FloatArray) -> FloatArray:
+    """Cost of ends in slots by price, due slot and tail of their jobs: see `JobTable.lateness_eur`."""
+    late = end - due
+    mean = np.maximum(late, 0.0)
+    mean *= 1.0 - TAIL_WEIGHT
+    late += tail
+    np.maximum(late, 0.0, out=late)
+    late *= TAIL_WEIGHT
+    late += mean
+    late *= price
+    return late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,6 +95,44 @@ class Pairs:
     work: FloatArray
     fixed_eur: FloatArray
     first: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Runs:
+    """Runs (job, start, work) with what pricing asks of their jobs, looked up once: they are priced at many profiles."""
+
+    job: IntArray
+    start: IntArray
+    work: FloatArray
+    kind: IntArray
+    gpus: FloatArray
+    slowdown: FloatArray
+    lateness: FloatArray
+    due: FloatArray
+    tail: FloatArray
+
+    def take(self, index: IntArray | BoolArray | slice) -> Runs:
+        """Some of them."""
+        return Runs(**{name: getattr(self, name)[index] for name in self.__slots__})
+
+    def late_eur(self, end: FloatArray) -> FloatArray:
+        """Cost of their ends in slots."""
+        return late_eur(self.lateness, self.due, self.tail, end)
+
+
+def runs_of(table: JobTable, job: IntArray, start: IntArray, work: FloatArray) -> Runs:
+    """Look up the jobs of runs."""
+    return Runs(
+        job=job,
+        start=start,
+        work=work,
+        kind=table.kind[job],
+        gpus=table.gpus[job],
+        slowdown=table.slowdown[job],
+        lateness=table.lateness[job],
+        due=table.due[job],
+        tail=table.tail[job],
+    )
 
 
 def job_table(problem: PlanProblem, frame: Frame) -> JobTable:

@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
 from scheduler.core.planning.frame import Frame, frame_of
-from scheduler.core.planning.options import JobTable, Pairs, draw_table_kw, job_table, pairs_of
+from scheduler.core.planning.options import JobTable, Pairs, Runs, draw_table_kw, job_table, pairs_of, runs_of
 from scheduler.core.planning.profiles import GRID, Lanes, Profiles, lanes_of, profiles_at
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
@@ -56,6 +56,11 @@ class Oracle:
         """Cap profiles at prices per pool and slot."""
         return profiles_at(self.lanes, gpu_eur_per_gpu_h, draw_eur_per_kwh, grid)
 
+    def runs(self, pair: IntArray | slice, pairs: Pairs | None = None) -> Runs:
+        """Runs of some pairs."""
+        pairs = self.pairs if pairs is None else pairs
+        return runs_of(self.table, pairs.job[pair], pairs.start[pair], pairs.work[pair])
+
     def price(self, profiles: Profiles, pairs: Pairs | None = None) -> Priced:
         """Best pool and profile of every pair."""
         pairs = self.pairs if pairs is None else pairs
@@ -69,89 +74,101 @@ class Oracle:
     def _price_chunk(self, profiles: Profiles, pairs: Pairs, part: slice, best: tuple[FloatArray, IntArray, IntArray]) -> None:
         """Fill the best of a chunk, pool by pool."""
         cost, best_pool, best_multiplier = best
-        job = pairs.job[part]
+        runs = self.runs(part, pairs)
         for pool in range(self.lanes.pools):
-            fits = self.table.eligible[job, pool]
+            fits = self.table.eligible[runs.job, pool]
             if not fits.any():
                 continue
-            total, multiplier = self.price_on(profiles, (job, pairs.start[part], pairs.work[part]), pool)
+            total, multiplier = self.price_on(profiles, runs, pool)
             total += pairs.fixed_eur[part]
             better = fits & (total < cost)
             cost[better] = total[better]
             best_pool[better] = pool
             best_multiplier[better] = multiplier[better]
 
-    def price_on(
-        self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int
-    ) -> tuple[FloatArray, IntArray]:
-        """Best multiplier of runs (job, start, work) on one pool: cost without the fixed part of their pairs, multiplier."""
-        job = runs[0]
-        late = bool(np.isfinite(self.table.due[job]).any())
-        cost = np.full(len(job), np.inf)
-        found = np.zeros(len(job), dtype=np.int64)
+    def price_on(self, profiles: Profiles, runs: Runs, pool: int) -> tuple[FloatArray, IntArray]:
+        """Best multiplier of runs on one pool: cost without the fixed part of their pairs, multiplier."""
+        late = bool(np.isfinite(runs.due).any())
+        cost = np.full(len(runs.job), np.inf)
+        found = np.zeros(len(runs.job), dtype=np.int64)
         for multiplier in range(profiles.grid):
-            total = self._cost(profiles, job, pool, self.rides(profiles, runs, pool, multiplier), late)
+            total = self._cost(profiles, runs, pool, self.rides(profiles, runs, pool, multiplier), late)
             better = total < cost
             cost[better] = total[better]
             found[better] = multiplier
         return cost, found
 
     def price_near(
-        self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int, around: tuple[IntArray, int]
+        self, profiles: Profiles, runs: Runs, pool: int, around: tuple[IntArray, int]
     ) -> tuple[FloatArray, IntArray]:
         """Like `price_on`, but every run looks only at the multipliers around its own: (centres, how far to either side)."""
         centre, reach = around
-        job = runs[0]
-        cost = np.full(len(job), np.inf)
+        cost = np.full(len(runs.job), np.inf)
         found = centre.copy()
         for move in range(-reach, reach + 1):
             multiplier = np.clip(centre + move, 0, profiles.grid - 1)
-            total = self._cost(profiles, job, pool, self.rides(profiles, runs, pool, multiplier))
+            total = self._cost(profiles, runs, pool, self.rides(profiles, runs, pool, multiplier))
             better = total < cost
             cost[better] = total[better]
             found[better] = multiplier[better]
         return cost, found
 
-    def cost_of(self, profiles: Profiles, pair: IntArray, pool: IntArray, multiplier: IntArray) -> FloatArray:
-        """Cost in EUR of runs, each with its pool and multiplier."""
-        runs = (self.pairs.job[pair], self.pairs.start[pair], self.pairs.work[pair])
-        cost = self._cost(profiles, runs[0], pool, self.rides(profiles, runs, pool, multiplier))
-        total: FloatArray = cost + self.pairs.fixed_eur[pair]
-        return total
+    def cost_of(self, profiles: Profiles, runs: Runs, pool: IntArray, multiplier: IntArray) -> FloatArray:
+        """Cost in EUR of runs, each with its pool and multiplier, without the fixed part of their pairs."""
+        return self._cost(profiles, runs, pool, self.rides(profiles, runs, pool, multiplier))
 
     def rides(
-        self, profiles: Profiles, runs: tuple[IntArray, IntArray, FloatArray], pool: int | IntArray, multiplier: int | IntArray
+        self, profiles: Profiles, runs: Runs, pool: int | IntArray, multiplier: int | IntArray
     ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
         """Follow profiles from `start` until `work` is done: (row, start, last slot, fraction of the last slot)."""
-        job, start, work = runs
-        lane = self.table.kind[job] * self.lanes.pools + pool
-        pick = lane * profiles.grid + multiplier
+        pick = runs.kind * self.lanes.pools
+        pick += pool
+        pick *= profiles.grid
+        pick += multiplier
         row = pick * profiles.stride
-        target = profiles.work[row + start] + work
-        guess = np.floor((target - EPSILON) / profiles.bin_slots).astype(np.int64)
-        last = profiles.search[pick * profiles.search_stride + guess]
-        last = last + (profiles.work[row + last + 1] < target - EPSILON)
-        at = row + last
-        fraction = np.clip((target - profiles.work[at]) / profiles.slot_work[at], EPSILON, 1.0)
-        return row, start, last, fraction
+        target = profiles.work[row + runs.start]
+        target += runs.work
+        least = target - EPSILON
+        # Both are positive, where to cut off the fraction is to round down.
+        pick *= profiles.search_stride
+        pick += (least / profiles.bin_slots).astype(np.int64)
+        at = profiles.search[pick]
+        at += row
+        at += profiles.work[at + 1] < least
+        fraction = target - profiles.work[at]
+        fraction /= profiles.slot_work[at]
+        np.clip(fraction, EPSILON, 1.0, out=fraction)
+        at -= row
+        return row, runs.start, at, fraction
 
     def _cost(
         self,
         profiles: Profiles,
-        job: IntArray,
+        runs: Runs,
         pool: int | IntArray,
         rides: tuple[IntArray, IntArray, IntArray, FloatArray],
         late: bool = True,
     ) -> FloatArray:
         """Cost of rides at the prices of the profiles, without the fixed part of their pairs."""
         row, start, last, fraction = rides
-        table, at = self.table, row + last
-        held = profiles.held
-        per_gpu = profiles.cost[at] - profiles.cost[row + start] + fraction * profiles.slot_cost[at]
-        per_gpu = per_gpu + held[pool, last + 1] - held[pool, start]
+        at, edges = row + last, profiles.held.shape[1]
+        held = profiles.held.ravel()
+        paid = profiles.slot_cost[at]
+        paid *= fraction
+        total: FloatArray = profiles.cost[at]
+        total -= profiles.cost[row + start]
+        total += paid
+        begun = start + pool * edges
+        total += held[last + (pool * edges + 1)]
+        total -= held[begun]
+        total *= runs.gpus
         end = last + fraction
-        total: FloatArray = table.gpus[job] * per_gpu + table.slowdown[job] * (end - start)
-        return total + table.lateness_eur(job, end) if late else total
+        whole = end - start
+        whole *= runs.slowdown
+        total += whole
+        if late:
+            total += runs.late_eur(end)
+        return total
 
     def best(self, priced: Priced) -> tuple[IntArray, FloatArray]:
         """Cheapest pair of every job and its cost; jobs without any pair get pair -1 and infinity."""

@@ -158,7 +158,7 @@ class Pricing:
         multiplier = np.zeros((self.shape[0], len(pair)), dtype=np.int64)
         for pool in range(self.shape[0]):
             fits = np.nonzero(self.table.eligible[job, pool])[0]
-            runs = (job[fits], pairs.start[pair[fits]], pairs.work[pair[fits]])
+            runs = self.oracle.runs(pair[fits])
             if few:
                 _, centre = self.oracle.price_on(priced.profiles, runs, pool)
                 found, multiplier[pool, fits] = self.oracle.price_near(fine, runs, pool, (BETWEEN * centre, BETWEEN - 1))

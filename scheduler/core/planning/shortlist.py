@@ -32,6 +32,8 @@ class Shortlist:
         none = np.zeros(0, dtype=np.int64)
         self._pair: IntArray = none
         self._pool: IntArray = none
+        self._runs = pricing.oracle.runs(none)
+        self._fixed_eur = np.zeros(0)
         self._multiplier: IntArray = none
         self._used: BoolArray = np.zeros(0, dtype=np.bool_)
 
@@ -43,6 +45,7 @@ class Shortlist:
         pair = np.union1d(pair, self._pair[self._used])
         at, self._pool = np.nonzero(oracle.table.eligible[oracle.pairs.job[pair]])
         self._pair = pair[at]
+        self._runs, self._fixed_eur = oracle.runs(self._pair), oracle.pairs.fixed_eur[self._pair]
         self._multiplier = self._searched(oracle.profiles(prices, MIDDLE))
         self._used = np.zeros(len(self._pair), dtype=np.bool_)
         self._renewals += 1
@@ -69,7 +72,9 @@ class Shortlist:
         cost = np.empty(len(self._pair))
         for start in range(0, len(cost), CHUNK):
             part = slice(start, start + CHUNK)
-            cost[part] = self.pricing.oracle.cost_of(profiles, self._pair[part], self._pool[part], multiplier[part])
+            runs = self._runs.take(part)
+            cost[part] = self.pricing.oracle.cost_of(profiles, runs, self._pool[part], multiplier[part])
+        cost += self._fixed_eur
         return cost
 
     def _searched(self, profiles: Profiles) -> IntArray:
@@ -98,7 +103,7 @@ class Shortlist:
     def _cheapest(self, cost: FloatArray) -> tuple[IntArray, FloatArray]:
         """First cheapest run of every job on the list (-1 without any) and its cost (infinity)."""
         jobs = self.pricing.table.count
-        job = self.pricing.oracle.pairs.job[self._pair]
+        job = self._runs.job
         found, value = np.full(jobs, -1, dtype=np.int64), np.full(jobs, np.inf)
         begins = np.nonzero(np.concatenate([[True], job[1:] != job[:-1]]))[0]
         least = np.minimum.reduceat(cost, begins)

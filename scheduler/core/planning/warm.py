@@ -40,11 +40,11 @@ def last_runs(last: Plan, problem: PlanProblem, pricing: Pricing, prices: Prices
     """Where the last plan had the jobs that are still here: the same starts on the same pools, capped as prices are now."""
     pair, pool = _places(last, problem, pricing)
     oracle = pricing.oracle
-    pairs, profiles = oracle.pairs, oracle.profiles(prices, FINE)
+    profiles = oracle.profiles(prices, FINE)
     multiplier = np.zeros(len(pair), dtype=np.int64)
     for one in range(oracle.lanes.pools):
         here = pair[pool == one]
-        multiplier[pool == one] = oracle.price_on(profiles, (pairs.job[here], pairs.start[here], pairs.work[here]), one)[1]
+        multiplier[pool == one] = oracle.price_on(profiles, oracle.runs(here), one)[1]
     return write_columns(oracle, profiles, Picks(pair=pair, pool=pool, multiplier=multiplier))
 
 
