@@ -6,6 +6,9 @@
     sum_c kw_ck x_c    = P[z,k]                                            (dual: - h pi)
 
 The LP stays hot in HiGHS: columns are added, bounds change in a dive. Written for thousands of columns, so as arrays.
+
+With many jobs the load rows are written by change: row k less row k - 1. A run loads many steps alike, so most of its entries
+cancel, and the same LP is a third smaller and a quarter faster. The dual of row k is then that of k less that of k + 1.
 """
 
 from __future__ import annotations
@@ -20,24 +23,36 @@ from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.frame import Frame
 from scheduler.core.planning.options import JobTable
 from scheduler.core.planning.plant_families import PlantVars, Scale
-from scheduler.core.planning.program import Builder, HotLp, LpArrays
+from scheduler.core.planning.program import INF, Builder, HotLp, LpArrays
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
+Status = highspy.HighsBasisStatus
 # HiGHS: 1 dual simplex (after bounds moved), 4 primal simplex (after columns were added).
 DUAL_SIMPLEX, PRIMAL_SIMPLEX = 1, 4
+# Loads of neighbouring steps that differ by no more than this share are the same.
+SAME = 1e-12
 # First slots of the stretches of starts of which a dive keeps one run each.
 STRETCHES = (1, 2, 3, 4, 12, 24, 48, 96, 144)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Row indices: one per job, and per (pool, step) for GPUs and draw; unplaced: column of every job's u_j."""
+    """Row indices: one per job, and per (pool, step) for GPUs and draw; unplaced: column of every job's u_j.
+
+    spare: columns of GPUs left over, where load rows hold the change from the step before; else none.
+    """
 
     job: IntArray
     gpus: IntArray
     draw: IntArray
     unplaced: IntArray
+    spare: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+
+    @property
+    def by_change(self) -> bool:
+        """Whether load rows hold the change from the step before."""
+        return bool(self.spare.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +78,15 @@ class Solved:
     job_eur: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
-def skeleton(problem: PlanProblem, frame: Frame, table: JobTable, envelope: Envelope, integral_steps: int = 0) -> Skeleton:
+def skeleton(
+    problem: PlanProblem,
+    frame: Frame,
+    table: JobTable,
+    envelope: Envelope,
+    integral_steps: int = 0,
+    *,
+    by_change: bool = False,
+) -> Skeleton:
     """Write plant, job rows and load rows; a running job cannot be left out."""
     build = Builder()
     plant, scale = add_plant(build, problem, frame, envelope.of_runs, integral_steps)
@@ -71,28 +94,55 @@ def skeleton(problem: PlanProblem, frame: Frame, table: JobTable, envelope: Enve
     unplaced = build.columns("unplaced", (table.count,), cost=table.unplaced, upper=np.where(table.running, 0.0, 1.0))
     job = build.rows("job_once", (table.count,), lower=1.0, upper=1.0)
     build.put(job, unplaced, 1.0)
-    gpus = build.rows("load_gpus", shape, upper=0.0)
-    build.put(gpus, plant.gpus, -1.0)
-    build.put(gpus, plant.over, -1.0)
+    gpus = build.rows("load_gpus", shape, lower=0.0 if by_change else -INF, upper=0.0)
+    # A change has a sign of its own: what is left of "at most" becomes a column.
+    spare = build.columns("spare_gpus", shape if by_change else (0, 0))
+    for columns, value in ((plant.gpus, -1.0), (plant.over, -1.0), (spare, 1.0)):
+        if columns.size:
+            _put_load(build, gpus, columns, value, by_change=by_change)
     draw = build.rows("load_draw", shape, lower=0.0, upper=0.0)
-    build.put(draw, plant.draw, -1.0)
-    rows = Rows(job=job, gpus=gpus, draw=draw, unplaced=unplaced)
+    _put_load(build, draw, plant.draw, -1.0, by_change=by_change)
+    rows = Rows(job=job, gpus=gpus, draw=draw, unplaced=unplaced, spare=spare)
     return Skeleton(arrays=build.build(), plant=plant, scale=scale, rows=rows, frame=frame)
+
+
+def _put_load(build: Builder, rows: IntArray, columns: IntArray, value: float, *, by_change: bool) -> None:
+    """Enter columns of shape (pools, steps) in their load rows."""
+    build.put(rows, columns, value)
+    if by_change:
+        build.put(rows[:, 1:], columns[:, :-1], -value)
 
 
 def entries(frame: Skeleton, columns: Columns) -> tuple[IntArray, IntArray, FloatArray]:
     """Columns as sparse matrix by columns: (starts, row indices, values); every column begins with its job row."""
     rows, scale = frame.rows, frame.scale
-    loads = np.diff(columns.load_first)
-    starts = np.concatenate([[0], np.cumsum(1 + 2 * loads)]).astype(np.int64)
-    index, value = np.empty(starts[-1], dtype=np.int64), np.empty(starts[-1])
-    index[starts[:-1]], value[starts[:-1]] = rows.job[columns.job], 1.0
-    owner = columns.owner
-    at = starts[owner] + 1 + np.arange(len(owner)) - columns.load_first[owner]
-    pool = columns.pool[owner]
-    index[at], value[at] = rows.gpus[pool, columns.load_step], columns.load_gpus / scale.gpus
-    index[at + loads[owner]], value[at + loads[owner]] = rows.draw[pool, columns.load_step], columns.load_kw / scale.kw
-    return starts, index, value
+    loads = []
+    for at, value in ((rows.gpus, columns.load_gpus / scale.gpus), (rows.draw, columns.load_kw / scale.kw)):
+        load = (columns.owner, columns.load_step, value)
+        of, step, value = _changes(load, at.shape[1]) if rows.by_change else load
+        loads.append((of, at[columns.pool[of], step], value))
+    of = np.concatenate([np.arange(columns.count), *(one[0] for one in loads)])
+    index = np.concatenate([rows.job[columns.job], *(one[1] for one in loads)])
+    value = np.concatenate([np.ones(columns.count), *(one[2] for one in loads)])
+    order = np.argsort(of, kind="stable")
+    starts = np.searchsorted(of[order], np.arange(columns.count + 1)).astype(np.int64)
+    return starts, index[order], value[order]
+
+
+def _changes(loads: tuple[IntArray, IntArray, FloatArray], steps: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Loads (owner, step, value), in rising steps of each owner, as changes from the step before; the last step ends none."""
+    owner, step, value = loads
+    follows = np.zeros(len(owner), dtype=np.bool_)
+    follows[1:] = (owner[1:] == owner[:-1]) & (step[1:] == step[:-1] + 1)
+    before = np.where(follows, np.concatenate([[0.0], value[:-1]]), 0.0)[: len(value)]
+    ends = np.append(~follows[1:], True)[: len(value)] & (step + 1 < steps)
+    change = value - before
+    same = np.abs(change) <= SAME * np.abs(value)
+    return (
+        np.concatenate([owner[~same], owner[ends]]),
+        np.concatenate([step[~same], step[ends] + 1]),
+        np.concatenate([change[~same], -value[ends]]),
+    )
 
 
 class Master:
@@ -150,6 +200,7 @@ class Master:
         values = self._lp.values
         rows, frame = self.frame.rows, self.frame.frame
         duals = self._lp.row_duals
+        gpus, draw = (self._load_duals(duals[at]) for at in (rows.gpus, rows.draw))
         hours = frame.hours
         scale = self.frame.scale
         return Solved(
@@ -158,11 +209,17 @@ class Master:
             unplaced=values[rows.unplaced],
             plant=values[: self._base],
             prices=Prices(
-                gpu_eur_per_gpu_h=-duals[rows.gpus] / (hours * scale.gpus),
-                draw_eur_per_kwh=-duals[rows.draw] / (hours * scale.kw),
+                gpu_eur_per_gpu_h=-gpus / (hours * scale.gpus),
+                draw_eur_per_kwh=-draw / (hours * scale.kw),
             ),
             job_eur=duals[rows.job],
         )
+
+    def _load_duals(self, duals: FloatArray) -> FloatArray:
+        """Duals of load rows as if they held the loads themselves, shape (pools, steps)."""
+        if not self.frame.rows.by_change:
+            return duals
+        return duals - np.hstack([duals[:, 1:], np.zeros((len(duals), 1))])
 
     def reduced_eur(self, solved: Solved) -> FloatArray:
         """Reduced cost of every column at the prices of an LP solution."""
@@ -191,18 +248,33 @@ class Master:
         status, _ = self._lp.basis()
         return np.array([one == highspy.HighsBasisStatus.kBasic for one in status[self._base :]], dtype=np.bool_)
 
-    def part(self, keep: BoolArray) -> Master:
+    def part(self, keep: BoolArray, frame: Skeleton | None = None) -> Master:
         """The same plant with some of the columns, all basic ones among them: it stands at the same solution.
 
         Its dual simplex leaves costs as they are: perturbed ones led it round for thousands of steps after every decision.
+
+        Args:
+            keep: flags of the columns.
+            frame: the skeleton with loads in its load rows, for the part of a master that holds their changes.
         """
-        small = Master(self.frame, self.columns.take(keep))
+        small = Master(frame or self.frame, self.columns.take(keep))
         small._lp.option("dual_simplex_cost_perturbation_multiplier", 0.0)
-        every = np.arange(self._base)
-        small.bound_plant(every, self.plant_lower, self.plant_upper)
+        every = np.arange(small._base)
+        small.bound_plant(every, self.plant_lower[every], self.plant_upper[every])
         status, rows = self._lp.basis()
-        small._lp.start_from(status[: self._base] + [status[self._base + index] for index in np.nonzero(keep)[0]], rows)
+        runs = [status[self._base + index] for index in np.nonzero(keep)[0]]
+        if frame is not None and self.frame.rows.by_change:
+            rows = self._rows_of_loads(status, rows)
+        small._lp.start_from(status[: small._base] + runs, rows)
         return small
+
+    def _rows_of_loads(self, status: list[Status], rows: list[Status]) -> list[Status]:
+        """Status of the rows once load rows hold loads: a GPU row is what its spare column was, a draw row holds exactly."""
+        basic, upper = highspy.HighsBasisStatus.kBasic, highspy.HighsBasisStatus.kUpper
+        found = list(rows)
+        for row, spare in zip(self.frame.rows.gpus.ravel().tolist(), self.frame.rows.spare.ravel().tolist(), strict=True):
+            found[row] = basic if basic in (status[spare], rows[row]) else upper
+        return found
 
     def bound_columns(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Move the bounds of some columns."""

@@ -27,6 +27,7 @@ from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
 from scheduler.core.planning.settle import settled
 from scheduler.core.planning.shortlist import Shortlist
+from scheduler.core.planning.sizes import HOT_JOBS
 from scheduler.core.planning.warm import last_runs, shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.core.planning.wide_relax import Steering, relax
@@ -190,9 +191,11 @@ class _Solve:
     def _relax(self, prices: Prices, last: Plan | None) -> tuple[Master, Solved]:
         """Master LP with columns of good prices; more columns and a better bound until they meet."""
         pricing = self.pricing
-        frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope)
-        self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         many = pricing.table.count > SMALL
+        # Changes help to solve from scratch; simplex goes on faster with loads.
+        anew = pricing.table.count > HOT_JOBS
+        frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope, by_change=anew)
+        self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         if many:
             budget = self.budget
             steering = Steering(
@@ -245,7 +248,8 @@ class _Solve:
             relaxed = master.solve()
         else:
             commit = self.problem.commit_slots
-            master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit), relaxed, commit)
+            frame = skeleton(self.problem, self.pricing.frame, self.pricing.table, self.pricing.envelope)
+            master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit, frame), relaxed, commit)
             relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
         narrow = Dive(master, self.problem.commit_slots, least_eur, held)

@@ -13,7 +13,7 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
-from scheduler.core.planning.master import STRETCHES, Master, Solved, early, reduced_eur
+from scheduler.core.planning.master import STRETCHES, Master, Skeleton, Solved, early, reduced_eur
 from scheduler.core.planning.pricing import Pricing
 from scheduler.core.planning.sizes import MOST_RUNS, cheapest_few, sizes
 from scheduler.domain.problem import PlanProblem
@@ -34,11 +34,12 @@ def gangs(problem: PlanProblem) -> BoolArray:
     return found
 
 
-def narrowed(master: Master, solved: Solved, commit_slots: int) -> Master:
+def narrowed(master: Master, solved: Solved, commit_slots: int, frame: Skeleton | None = None) -> Master:
     """A smaller master that stands at the same optimum: runs in the basis, and those that may take their place.
 
     Of every job, pool and stretch of starts the run of least reduced cost is kept, unless it is dear; of every job the cheapest
-    run after the commit window is kept in any case.
+    run after the commit window is kept in any case. `frame` has loads in its load rows: a dive moves a bound and solves again,
+    which their changes make many times slower, as much as they help to solve from scratch.
     """
     columns, reduced = master.columns, master.reduced_eur(solved)
     stretch = np.searchsorted(np.array(STRETCHES), columns.start, side="right")
@@ -47,7 +48,7 @@ def narrowed(master: Master, solved: Solved, commit_slots: int) -> Master:
     now = early(columns, commit_slots)
     keep = _cheapest(group, reduced, np.arange(columns.count)) & (reduced < kept_eur(solved, now))
     keep |= _cheapest(columns.job, reduced, np.nonzero(~now)[0])
-    return master.part(keep | (solved.weight > 0.0) | master.basic())
+    return master.part(keep | (solved.weight > 0.0) | master.basic(), frame)
 
 
 def with_fallbacks(pricing: Pricing, master: Master, solved: Solved, commit_slots: int) -> Master:
