@@ -27,7 +27,7 @@ from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
 from scheduler.core.planning.settle import settled
 from scheduler.core.planning.shortlist import Shortlist
-from scheduler.core.planning.sizes import HOT_JOBS
+from scheduler.core.planning.sizes import HOT_JOBS, sizes
 from scheduler.core.planning.warm import last_runs, shifted_prices
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.core.planning.wide_relax import Steering, relax
@@ -253,7 +253,7 @@ class _Solve:
             relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
         narrow = Dive(master, self.problem.commit_slots, least_eur, held)
-        dive = narrow if few else WideDive(master, self.problem, least_eur, held)
+        dive = narrow if few else WideDive(master, self.problem, least_eur, held, sizes(self.pricing.table))
         searched = self._searched(dive, relaxed) if few else None
         found = dive.run(relaxed, self.budget.dive_batches, self.watch.brake) if searched is None else searched
         self.watch.stage("dive")

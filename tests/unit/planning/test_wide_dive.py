@@ -61,6 +61,20 @@ def test_a_dive_leaves_no_run_of_the_window_divided(relaxed: tuple[Pricing, Mast
     assert found.objective_eur >= solved.objective_eur - 1e-6 * abs(solved.objective_eur)
 
 
+def test_small_jobs_that_begin_later_rest_where_the_relaxation_has_them(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+    job, now = small.columns.job, early(small.columns, pricing.problem.commit_slots)
+    size = np.arange(JOBS) % 3
+    resting = (size == 2) & ~np.isin(np.arange(JOBS), job[now & (start.weight > 1e-9)])
+    assert resting.any()
+    assert (size == 2).sum() > resting.sum()
+    found = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur), size=size).run(start, 150, lambda: False)
+    assert np.abs(found.weight - start.weight)[resting[job]].max() < 1e-9
+    assert np.abs(found.weight - start.weight)[~resting[job]].max() > 0.1
+
+
 def test_no_solve_goes_on_above_its_limit(relaxed: tuple[Pricing, Master, Solved]) -> None:
     pricing, master, solved = relaxed
     small = narrowed(master, solved, pricing.problem.commit_slots)
