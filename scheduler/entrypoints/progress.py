@@ -66,7 +66,7 @@ class RunProgress:
             if piece is not None:
                 piece(number, total)
 
-        return replace(options, on_cycle=on_cycle, on_done=on_done, on_bound=on_bound)
+        return replace(options, on_cycle=on_cycle, on_done=on_done, on_bound=on_bound, on_foresight=self.foreseeing)
 
     def passed(self, numbers: Mapping[str, Any]) -> None:
         """One cycle of our run is over."""
@@ -86,7 +86,13 @@ class RunProgress:
         said = f"{STRATEGY_NAMES.get(key, key.replace('_', ' '))} done" if count < total else "seeking the bound"
         self.progress.update(self.runs, completed=count, total=total, said=said)
         self.alike_done += key == "ours" or key.startswith(OUTAGE)
-        self.say(f"{count} of {total} runs, {said}{self.outages_left()}")
+        self.say(f"{count} of {total} runs, {said}{self.outages_left()}", at_once=count == total)
+
+    def foreseeing(self) -> None:
+        """The last search, that for the best plan of the whole window, is as long as many runs and cannot say how far it is."""
+        said = "seeking the best plan with all known (some minutes)"
+        self.progress.update(self.runs, said=said)
+        self.say(said, at_once=True)
 
     def outages_left(self, begun: float = 0.0) -> str:
         """Our run and those with outages take about as long as each other: the time left of all, at their pace so far.
@@ -108,13 +114,15 @@ class RunProgress:
         self.progress.update(self.bound, completed=number - 1, total=total, said=said, visible=True)
         self.say(f"bound, {said}", self.bound)
 
-    def say(self, what: str, task_id: TaskID | None = None) -> None:
+    def say(self, what: str, task_id: TaskID | None = None, *, at_once: bool = False) -> None:
         """Without a terminal there are no bars: a line at most every minute, with the time left of a steady task.
+
+        What begins something else is said at once, but in a short run, of which nothing is said.
 
         Runs are none: ours takes as long as many rules.
         """
         elapsed_s = self.task(self.runs).elapsed or 0.0
-        if self.console.is_terminal or elapsed_s - self.said_s < S_PER_MIN:
+        if self.console.is_terminal or (elapsed_s - self.said_s < S_PER_MIN and not (at_once and self.said_s > 0.0)):
             return
         self.said_s = elapsed_s
         left = None if task_id is None else time_left(self.task(task_id))

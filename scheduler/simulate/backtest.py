@@ -53,7 +53,8 @@ class Options:
     beat. decomposition: also run ours with each truth told in advance and, beside a bound, the foresight plan. outages: also
     run ours with each of these scripts. workers: processes; ours runs in this one, so that it can be watched: on_step is given
     its world after each cycle, on_cycle the plain numbers of it (and of its other runs in this process). on_done is
-    told the name of each finished run and how many are done of how many, on_bound the piece of how many that the bound is at.
+    told the name of each finished run and how many are done of how many, on_bound the piece of how many that the bound is at,
+    on_foresight when the search for the foresight plan begins.
     clock_s: a monotonic clock that can be pickled, for reported times.
     """
 
@@ -71,6 +72,7 @@ class Options:
     clock_s: Seconds | None = None
     on_done: Callable[[str, int, int], None] | None = None
     on_bound: Callable[[int, int], None] | None = None
+    on_foresight: Callable[[], None] | None = None
     on_cycle: Callable[[Mapping[str, Any]], None] | None = None
     on_step: Callable[[World, Planned], None] | None = None
     ledger: Ledger | None = None
@@ -159,6 +161,8 @@ def backtest(
     if chosen.bound:
         bound = bound_for(scenario, truth, end_utc, chosen.bound_budget, chosen.on_bound)
         if chosen.decomposition and scenario.days <= FAR_DAYS:
+            if chosen.on_foresight is not None:
+                chosen.on_foresight()
             runs += run_foretold(stage, truth, end_utc, bound)
     log = InvariantLog()
     for run in runs:

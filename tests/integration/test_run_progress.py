@@ -31,6 +31,12 @@ def watched(clock: list[float]) -> str:
         options.on_done("fifo", 1, 4)
         clock[0] = 400.0
         options.on_bound(1, 26)
+        clock[0] = 410.0
+        options.on_done("easy_backfill", 3, 4)
+        options.on_done("ours", 4, 4)
+        clock[0] = 430.0
+        assert options.on_foresight is not None
+        options.on_foresight()
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -43,7 +49,18 @@ def test_a_line_a_minute() -> None:
         "0:02:30  heat-dispatch at Mon 05:00, about 0:07:30 left",
         "0:05:00  1 of 4 runs, FIFO done",
         "0:06:40  bound, piece 1 of 26",
+        "0:06:50  4 of 4 runs, seeking the bound",
+        "0:07:10  seeking the best plan with all known (some minutes)",
     ]
+
+
+def test_of_a_short_run_nothing_is_said() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    with RunProgress.started("week", Options(), console) as progress:
+        progress.finished("ours", 1, 1)
+        progress.foreseeing()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == ""
 
 
 def test_with_outages_the_time_left_is_that_of_all_of_them() -> None:
