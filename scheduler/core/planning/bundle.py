@@ -27,6 +27,8 @@ NULLS_BEFORE_SHRINK = 3
 FIRST_STEP_FRACTION = 0.005
 STALL_WINDOW = 8
 RENEW_EVERY = 15
+# Gain, as a share of the value, below which the search ends.
+TOLERANCE = 5e-4
 # No end before, where many jobs are priced: from a flat guess first steps are so short that they gain next to nothing.
 LEAST_STEPS = 25
 
@@ -179,7 +181,7 @@ def maximise(
     start: FloatArray,
     steps: int,
     *,
-    tolerance: float = 5e-4,
+    tolerance: float = TOLERANCE,
     step_fraction: float = FIRST_STEP_FRACTION,
     out_of_time: Callable[[], bool] = lambda: False,
     renew: Evaluate | None = None,

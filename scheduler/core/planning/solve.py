@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.core.planning.aggregate import Fixed, Prices, base_load_eur
 from scheduler.core.planning.branch import Effort, Search
-from scheduler.core.planning.bundle import BundleResult, maximise
+from scheduler.core.planning.bundle import TOLERANCE, BundleResult, maximise
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
@@ -45,6 +45,8 @@ FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.02
 # The bound of a job is made exact when it is loose by more than this share of the target gap.
 LOOSE = 0.005
+# Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
+HOT_TOLERANCE = 4.0 * TOLERANCE
 # Rounds of new runs once the pump states are held.
 PUMP_ROUNDS = 3
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.
@@ -184,7 +186,8 @@ class _Solve:
         if pricing.table.count <= SMALL:
             return maximise(pricing.evaluate, start, steps, out_of_time=brake)
         short = Shortlist(pricing, rough=rough)
-        return maximise(short.evaluate, start, steps, out_of_time=brake, renew=short.renew)
+        tolerance = HOT_TOLERANCE if pricing.table.count <= HOT_JOBS else TOLERANCE
+        return maximise(short.evaluate, start, steps, out_of_time=brake, renew=short.renew, tolerance=tolerance)
 
     # --- relaxation
 
