@@ -59,6 +59,7 @@ def uninstalled(found: Installation, moment: int, life_s: float, upgraded_s: flo
     helm, begun_s = found.begun(*command), time.monotonic()
     made = lives(found, moment, begun_s + life_s)
     if upgraded_s is not None and helm.poll() == 0:
+        helm.communicate()
         helm = found.begun("upgrade", *command[1:], "--set", f"operator.contact=ops-{moment}@example.org")
         time.sleep(upgraded_s)
     killed = helm.poll() is None
