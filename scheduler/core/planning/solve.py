@@ -21,7 +21,7 @@ from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Master, Solved, pruned, skeleton
+from scheduler.core.planning.master import Master, Skeleton, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
@@ -197,7 +197,7 @@ class _Solve:
         many = pricing.table.count > SMALL
         # Changes help to solve from scratch; simplex goes on faster with loads.
         anew = pricing.table.count > HOT_JOBS
-        frame = skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope, by_change=anew)
+        frame = self._skeleton(by_change=anew)
         self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         if many:
             budget = self.budget
@@ -220,6 +220,11 @@ class _Solve:
         self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
         self.watch.stage("bound")
         return master, solved
+
+    def _skeleton(self, *, by_change: bool = False) -> Skeleton:
+        """The master without runs."""
+        pricing = self.pricing
+        return skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope, by_change=by_change)
 
     def _grown(self, master: Master, solved: Solved, rounds: int) -> Solved:
         """Runs at the master's own prices, round by round, until one gains next to nothing."""
@@ -251,7 +256,7 @@ class _Solve:
             relaxed = master.solve()
         else:
             commit = self.problem.commit_slots
-            frame = skeleton(self.problem, self.pricing.frame, self.pricing.table, self.pricing.envelope)
+            frame = self._skeleton() if master.frame.rows.by_change else None
             master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit, frame), relaxed, commit)
             relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
