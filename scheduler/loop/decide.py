@@ -6,7 +6,6 @@ promises
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from scheduler.core.acting.diff import actions_of, release_all
@@ -18,6 +17,7 @@ from scheduler.core.planning.expected import is_expected
 from scheduler.core.planning.fallback import rule_plan
 from scheduler.core.planning.problem import build_problem, plan_grid
 from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.watch import Brake, Seconds, never
 from scheduler.core.planning.work import Work, works
 from scheduler.core.publishing.firm import in_force
 from scheduler.core.publishing.offers import offers_of
@@ -34,14 +34,6 @@ from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.beside import in_thread
 from scheduler.loop.degrade import Faults, empty_plan, faults_of, good_until, last_good
 from scheduler.loop.keep import basis_of, may_keep
-
-Brake = Callable[[], bool]
-Seconds = Callable[[], float]
-
-
-def never() -> bool:
-    """A brake that does not bite."""
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
+from scheduler.core.planning.watch import Brake, brake
 from scheduler.domain.decision import Decision
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import Settings
@@ -47,19 +48,11 @@ class Decide(Protocol):
         settings: Settings,
         *,
         last: Plan | None,
-        out_of_time: Callable[[], bool],
+        out_of_time: Brake,
         clock_s: Seconds | None,
     ) -> Decision:
         """Decide."""
         ...
-
-
-def brake(clock_s: Seconds | None, guard_s: float) -> Callable[[], bool]:
-    """`out_of_time` for one solve: true once `guard_s` have passed; never, without a clock."""
-    if clock_s is None:
-        return lambda: False
-    end_s = clock_s() + guard_s
-    return lambda: clock_s() >= end_s
 
 
 def limit_of(settings: Settings) -> float:

@@ -14,6 +14,7 @@ from scheduler.core.planning.checker import check_plan
 from scheduler.core.planning.instances import instance, perturbed
 from scheduler.core.planning.naive import naive_solve
 from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.watch import brake
 from scheduler.domain.plan import Plan
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
@@ -99,12 +100,11 @@ def _timed(problem: PlanProblem, budget: SolveBudget, last: Plan | None, gauges:
     """A plan, its wall and its CPU seconds, the digest of the input included."""
     clock_s = gauges.clock_s
     began_s, used_s = clock_s(), gauges.cpu_s()
-    end_s = began_s + budget.guard_s
     plan = solve(
         problem,
         budget,
         last=last,
-        out_of_time=lambda: clock_s() >= end_s,
+        out_of_time=brake(clock_s, budget.guard_s),
         clock_s=clock_s,
         digest=digest_of(problem),
         beside=in_thread,

@@ -18,6 +18,7 @@ import pytest
 from small_world import ACTING, NOW, queued, running, small_site, snapshot
 
 from scheduler.core.planning.problem import plan_grid
+from scheduler.core.planning.watch import brake
 from scheduler.domain.action import HoldJob, ReleaseCap, StartJob
 from scheduler.domain.decision import Decision
 from scheduler.domain.plan import Plan, PlannedJob, PlanStatus
@@ -25,7 +26,7 @@ from scheduler.domain.settings import Settings
 from scheduler.domain.site import Site
 from scheduler.domain.snapshot import Snapshot
 from scheduler.loop.decide import decide_by_rule
-from scheduler.loop.deciders import ChildDecider, Decide, InlineDecider, brake, limit_of
+from scheduler.loop.deciders import ChildDecider, Decide, InlineDecider, limit_of
 from scheduler.loop.degrade import empty_plan
 
 SITE = small_site()
@@ -201,6 +202,7 @@ def test_a_warm_child_is_there_before_it_is_asked(child: Callable[..., ChildDeci
 PARENT = """
 import time
 from test_runner_child import ACTING, SEEN, SITE, good_plan, hangs
+from scheduler.core.planning.watch import brake
 from scheduler.loop.deciders import ChildDecider
 import multiprocessing
 if __name__ == "__main__":
@@ -245,6 +247,9 @@ def test_the_brake_bites_after_its_time_and_never_without_a_clock() -> None:
     now = [0.0]
     out_of_time = brake(lambda: now[0], 10.0)
     assert not out_of_time()
+    now[0] = 6.0
+    assert out_of_time(0.6)
+    assert not out_of_time(0.61)
     now[0] = 10.0
     assert out_of_time()
     assert not brake(None, 0.0)()

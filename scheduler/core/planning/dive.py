@@ -8,7 +8,7 @@ their least load in the window are decided first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from scheduler.domain.time import BoolArray, FloatArray, IntArray
 WHOLE = 1e-6
 # A batch may raise the cost by this share of the objective before it is undone.
 BATCH_RISE = 2e-4
+# Out of time, all that is open is decided at once so many times before the rest is sent away.
+LAST_ROUNDS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Dive:
             master.bound_plant(held[0], held[1], held[1])
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
-        """Decide until everything in the window is whole; beyond `batches` solves all that is open at once."""
+        """Decide until everything in the window is whole; beyond `batches` solves, or out of time, all at once."""
         found, share = self._pumps(start), 0.5
         while True:
             open_jobs = self.open_jobs(found.weight)
@@ -61,12 +63,13 @@ class Dive:
             if not len(open_jobs):
                 return found
             batches -= 1
-            rush = batches <= 0 or out_of_time()
+            if batches <= 0 or out_of_time():
+                return self._at_once(found)
             wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
-            size = len(wanted) if rush else max(1, int(np.ceil(share * len(wanted))))
+            size = max(1, int(np.ceil(share * len(wanted))))
             after = self._fixed(wanted[:size])
             allowed = found.objective_eur + self._least_eur + BATCH_RISE * abs(found.objective_eur)
-            if after is not None and (rush or after.objective_eur <= allowed):
+            if after is not None and after.objective_eur <= allowed:
                 found, share = after, min(0.5, 2.0 * share)
             elif size > 1:
                 self._free(wanted[:size])
@@ -102,11 +105,33 @@ class Dive:
             lower[here], upper[here] = 1.0, 1.0
         self.master.bound_columns(mine, lower, upper)
 
-    def _fixed(self, decisions: list[Decision]) -> Solved | None:
+    def _fixed(self, decisions: list[Decision], *, barrier: bool = False) -> Solved | None:
         """Solve with decisions; None when they contradict each other."""
         for one in decisions:
             self._bound(one, fix=True)
-        return self.master.try_solve()
+        return self.master.try_solve(barrier=barrier)
+
+    def _at_once(self, found: Solved, *, barrier: bool = False) -> Solved:
+        """Decide all jobs that are open, again and again; those still open at last begin later, and all else stays as it is.
+
+        The last jobs hand ever smaller parts of themselves on to others, and would a hundred times.
+        """
+        for _ in range(LAST_ROUNDS):
+            open_jobs = self.open_jobs(found.weight)
+            if not len(open_jobs):
+                return found
+            found = self._sure([self._decision(found.weight, int(job)) for job in open_jobs], barrier=barrier)
+            barrier = False
+        later = np.intersect1d(self.open_jobs(found.weight), self._of_job[~self.window])
+        decisions = [self._decision(found.weight, int(job)) for job in np.unique(self._of_job[self.window])]
+        return self._sure([replace(one, column=None) if one.job in later else one for one in decisions])
+
+    def _sure(self, decisions: list[Decision], *, barrier: bool = False) -> Solved:
+        """Solve with decisions, with the pumps decided anew where they contradict."""
+        found = self._fixed(decisions, barrier=barrier) or self._with_pumps_anew(decisions)
+        if found is None:
+            raise ArithmeticError(f"no plan holds the decisions of {len(decisions)} jobs")
+        return found
 
     def _free(self, decisions: list[Decision]) -> None:
         """Take decisions back."""
@@ -123,19 +148,19 @@ class Dive:
             self._free([other])
             second = self._fixed([decision])
         if second is None:
-            second = self._with_pumps_anew(decision)
+            second = self._with_pumps_anew([decision])
         if second is None:
             self._free([decision])
             raise ArithmeticError("no decision of a job keeps the plan feasible")
         return second
 
-    def _with_pumps_anew(self, decision: Decision) -> Solved | None:
-        """Decide the pumps again after a job: as they stand they ask for more heat than it leaves (minimum load)."""
+    def _with_pumps_anew(self, decisions: list[Decision]) -> Solved | None:
+        """Decide the pumps again after jobs: as they stand they ask for more heat than those leave (minimum load)."""
         held = self._window_states() if self._held is None else [self._held[0]]
         for states in held:
             self.master.bound_plant(states, np.zeros(len(states)), np.ones(len(states)))
         self._held = None
-        found = self._fixed([decision])
+        found = self._fixed(decisions)
         return None if found is None else self._pumps(found)
 
     def _pumps(self, start: Solved) -> Solved:

@@ -230,11 +230,16 @@ class Master:
         values = self._lp.whole(index, nodes, gap)
         return None if values is None else values[: self._base]
 
-    def try_solve(self, below: float = np.inf) -> Solved | None:
-        """Solve after bounds moved; None when nothing satisfies them, or as soon as it is sure to cost `below` or more."""
+    def try_solve(self, below: float = np.inf, *, barrier: bool = False) -> Solved | None:
+        """Solve after bounds moved; None when nothing satisfies them, or as soon as it is sure to cost `below` or more.
+
+        With `barrier` from scratch by interior point, see `solve`.
+        """
         self._lp.option("simplex_strategy", DUAL_SIMPLEX)
         self._lp.option("objective_bound", below)
-        self._lp.option("solver", "simplex")
+        self._lp.option("solver", "ipm" if barrier else "simplex")
+        if barrier:
+            self._lp.solver.clearSolver()
         return self._solved() if self._lp.run() else None
 
     def try_below(self, limit_eur: float) -> Solved | None:

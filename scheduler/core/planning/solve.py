@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from scheduler.core.planning.settle import settled
 from scheduler.core.planning.shortlist import Shortlist
 from scheduler.core.planning.sizes import HOT_JOBS, sizes
 from scheduler.core.planning.warm import last_runs, shifted_prices
+from scheduler.core.planning.watch import Brake, Seconds, Watch, never
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.core.planning.wide_relax import Steering, relax
 from scheduler.domain.plan import Plan, SolveReport
@@ -63,15 +64,8 @@ WARM_STEPS_FRACTION = 0.2
 BELOW = 1e-6
 METHOD = "bundle, columns, dive"
 
-Brake = Callable[[], bool]
-Seconds = Callable[[], float]
 # Begins work and returns how to wait for its value: at once, or in a thread of the shell.
 Beside = Callable[[Callable[[], Bound]], Callable[[], Bound]]
-
-
-def never() -> bool:
-    """A brake that does not bite."""
-    return False
 
 
 def at_once(work: Callable[[], Bound]) -> Callable[[], Bound]:
@@ -104,41 +98,14 @@ def solve(
     Returns:
         A plan; never infeasible: broken wishes are named slacks.
     """
-    watch = _Watch(clock_s, out_of_time)
+    watch = Watch(clock_s, out_of_time)
     return _Solve(problem, budget, watch, digest or digest_of(problem), beside).run(last)
-
-
-@dataclass(slots=True)
-class _Watch:
-    """Seconds by stage, and whether the brake bit."""
-
-    clock_s: Seconds | None
-    out_of_time: Brake
-    stage_s: dict[str, float] = field(default_factory=dict)
-    bit: bool = False
-    _since: float = 0.0
-
-    def start(self) -> None:
-        """Begin to count."""
-        self._since = self.clock_s() if self.clock_s is not None else 0.0
-
-    def stage(self, name: str) -> None:
-        """Book the time since the last call to a stage."""
-        if self.clock_s is not None:
-            now = self.clock_s()
-            self.stage_s[name] = self.stage_s.get(name, 0.0) + now - self._since
-            self._since = now
-
-    def brake(self) -> bool:
-        """Ask the brake."""
-        self.bit = self.bit or self.out_of_time()
-        return self.bit
 
 
 class _Solve:
     """One solve; stages share what is prepared once."""
 
-    def __init__(self, problem: PlanProblem, budget: SolveBudget, watch: _Watch, digest: str, beside: Beside):
+    def __init__(self, problem: PlanProblem, budget: SolveBudget, watch: Watch, digest: str, beside: Beside):
         """Prepare jobs, profiles, plant."""
         self.problem, self.budget, self.watch, self.beside = problem, budget, watch, beside
         self.watch.start()
@@ -202,7 +169,7 @@ class _Solve:
         if many:
             budget = self.budget
             steering = Steering(
-                rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.brake, stage=self.watch.stage
+                rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.relaxing, stage=self.watch.stage
             )
             known = [self.incumbent] + ([] if last is None else [last_runs(last, self.problem, pricing, prices)])
             master, solved, bound_prices = relax(pricing, frame, known, prices, steering)
@@ -229,7 +196,7 @@ class _Solve:
     def _grown(self, master: Master, solved: Solved, rounds: int) -> Solved:
         """Runs at the master's own prices, round by round, until one gains next to nothing."""
         for _ in range(rounds):
-            if self.watch.brake():
+            if self.watch.relaxing():
                 break
             assert solved.prices is not None
             if not master.add(self.pricing.columns(solved.prices, PER_JOB, solved.job_eur)):
@@ -347,7 +314,7 @@ class _Solve:
         return plan
 
 
-def _explained(problem: PlanProblem, plan: Plan, watch: _Watch) -> Plan:
+def _explained(problem: PlanProblem, plan: Plan, watch: Watch) -> Plan:
     """Add gap, times and reasons.
 
     Raises:
