@@ -40,7 +40,7 @@ class Replica:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def now_mb(self) -> float:
-        """Resident memory now, MiB."""
+        """Resident memory now, MB."""
         return resident_mb(self.process.pid)
 
     def cpu_s(self) -> float:

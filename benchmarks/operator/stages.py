@@ -118,7 +118,7 @@ class Bench:
             missing = self.sight.missing(names)
             if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
-                self.say(f"  {what}: {len(names) - len(missing):,} of {len(names):,}, {self.leader.now_mb():.0f} MiB")
+                self.say(f"  {what}: {len(names) - len(missing):,} of {len(names):,}, {self.leader.now_mb():.0f} MB")
             return not missing
 
         self.wait(what, all_seen, limit_s, every_s)
@@ -301,7 +301,7 @@ def burst(bench: Bench) -> None:
         Row(key="burst_decided_s", what=f"{len(specs):,} Jobs at once: all decided", value=took_s, unit="s", behind=spent)
     )
     what = f"{len(specs):,} Jobs at once: resident set, peak"
-    bench.add(Row(key="burst_peak_mb", what=what, value=bench.leader.peak_mb, unit="MiB", at_most=450.0))
+    bench.add(Row(key="burst_peak_mb", what=what, value=bench.leader.peak_mb, unit="MB", at_most=450.0))
 
 
 def steady(bench: Bench) -> None:
@@ -310,9 +310,9 @@ def steady(bench: Bench) -> None:
     peak, child = max(one.peak_mb for one in all_replicas), max(one.child_peak_mb for one in all_replicas)
     rest = {"processor so far, s": bench.leader.cpu_s()}
     what = "Operator's resident set"
-    bench.add(Row(key="rss_peak_mb", what=f"{what}, peak", value=peak, unit="MiB", at_most=300.0))
-    bench.add(Row(key="rss_mb", what=f"{what}, steady", value=bench.leader.now_mb(), unit="MiB", at_most=300.0, behind=rest))
-    bench.add(Row(key="child_mb", what="Solver child's resident set, peak", value=child, unit="MiB", at_most=512.0))
+    bench.add(Row(key="rss_peak_mb", what=f"{what}, peak", value=peak, unit="MB", at_most=300.0))
+    bench.add(Row(key="rss_mb", what=f"{what}, steady", value=bench.leader.now_mb(), unit="MB", at_most=300.0, behind=rest))
+    bench.add(Row(key="child_mb", what="Solver child's resident set, peak", value=child, unit="MB", at_most=500.0))
     cycles = [line for one in all_replicas for line in one.cycles()]
     seconds = [float(line["seconds"]) for line in cycles]
     behind = {

@@ -19,7 +19,7 @@ from scheduler.domain.errors import Permanent
 
 TAIL_LINES = 20
 PORT_TAKEN = "address already in use"
-KIB_PER_MIB = 1024.0
+KIB_IN_MB = 1024 / 1e6
 STOP_S = 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
@@ -145,7 +145,7 @@ class Processes:
         return {name: process.pid for name, process in self.running.items() if process.poll() is None}
 
     def resident_mb(self) -> dict[str, float]:
-        """Resident memory of each program, MiB."""
+        """Resident memory of each program, MB."""
         return {name: resident_mb(pid) for name, pid in self.pids().items()}
 
 
@@ -155,12 +155,12 @@ def dying_with_us(arguments: Sequence[str]) -> list[str]:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process, MiB; zero when it is gone."""
+    """Resident memory of a process, MB; zero when it is gone."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / KIB_PER_MIB for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
+    return next((int(line.split()[1]) * KIB_IN_MB for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
 
 
 def cpu_s(pid: int) -> float:
