@@ -117,14 +117,34 @@ class Dive:
         The last jobs hand ever smaller parts of themselves on to others, and would a hundred times.
         """
         for _ in range(LAST_ROUNDS):
-            open_jobs = self.open_jobs(found.weight)
-            if not len(open_jobs):
+            if not len(self.open_jobs(found.weight)):
                 return found
-            found = self._sure([self._decision(found.weight, int(job)) for job in open_jobs], barrier=barrier)
+            found = self._sure(self._fitting(found), barrier=barrier)
             barrier = False
         later = np.intersect1d(self.open_jobs(found.weight), self._of_job[~self.window])
         decisions = [self._decision(found.weight, int(job)) for job in np.unique(self._of_job[self.window])]
         return self._sure([replace(one, column=None) if one.job in later else one for one in decisions])
+
+    def _fitting(self, found: Solved) -> list[Decision]:
+        """Decisions about all open jobs: a run that has no room beside all larger ones is put off.
+
+        One by one each would find room by sending smaller ones away; together they would take more GPUs than there are.
+        """
+        columns, frame, must_run = self.master.columns, self.master.frame, self.master.must_run
+        free = frame.arrays.upper[frame.plant.gpus] * frame.scale.gpus
+        decisions = {job: self._decision(found.weight, job) for job in self.open_jobs(found.weight).tolist()}
+        put_off = set(self._of_job[~self.window].tolist())
+        whole = np.nonzero(self.window & (found.weight >= 1.0 - WHOLE))[0].tolist()
+        runs = [*whole, *(one.column for one in decisions.values() if one.column is not None)]
+        loads = [slice(columns.load_first[run], columns.load_first[run + 1]) for run in range(columns.count)]
+        for run in sorted(runs, key=lambda one: (not must_run[self._of_job[one]], -columns.load_gpus[loads[one]].max(), one)):
+            job, at = int(self._of_job[run]), (columns.pool[run], columns.load_step[loads[run]])
+            left = free[at] - columns.load_gpus[loads[run]]
+            if job in decisions and job in put_off and left.min() < -WHOLE:
+                decisions[job] = replace(decisions[job], column=None)
+            else:
+                free[at] = left
+        return list(decisions.values())
 
     def _sure(self, decisions: list[Decision], *, barrier: bool = False) -> Solved:
         """Solve with decisions, with the pumps decided anew where they contradict."""
