@@ -9,8 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +17,12 @@ import pytest
 from cli_files import jobs_csv, run, scenario_folder, series_csv
 from docs_calls import CALLS, ROOT
 from docs_commands import changed
+from docs_shell import RUN, begun
 from kubelet_peer import KubeletPeer, holding
 from link_broker import free_port
 from rest_world import Authority
 from typer.testing import Result
 
-RUN = "import sys; from scheduler.entrypoints.cli import main; sys.exit(main())"
 START = "2026-01-11T23:00Z"
 # A day, every four hours, without the bound: what is asked here is that it runs and adds up.
 DAY = ("--cycle-minutes", "240", "--bound-rounds", "0", "--workers", "1", "--json", "small.json")
@@ -172,19 +171,6 @@ def test_the_plant_in_software_does_what_the_page_says(name: str, tmp_path: Path
     where = f"{'' if 'modbus' in name else 'http://'}127.0.0.1:{free_port()}"
     said = ended(*changed(words_of(name), {"--speed": "300"}, ("--address", where)))
     assert all(words in said for words in PLANT[name]), said
-
-
-@contextmanager
-def begun(arguments: Sequence[str]) -> Iterator[None]:
-    """A command that runs meanwhile, from when it has said its first line on."""
-    with subprocess.Popen([sys.executable, "-u", "-c", RUN, *arguments], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline()
-            yield
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
 
 
 def yaml_of(page: str, start: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pretended_runtime
 import yaml
 from device_plugin import DevicePlugin
+from docs_shell import LINES, Made, fitting, typed
 from gpu_machine import Machine
 from kube_objects import HEAT, running_pods
 from operated import LAB, RUN, dear_now, heat_path, quickstart
@@ -40,7 +41,7 @@ NOBODY = 65532
 # What stands in the way of a test alone: pauses of the setter, and memory that two processors have not.
 VALUES: Object = {
     "image": {"repository": "localhost/heat-dispatch", "pullPolicy": "Never"},
-    "operator": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}},
+    "operator": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}, "livePage": {"enabled": True}},
     "plantLink": {
         "enabled": True,
         "config": {
@@ -80,7 +81,6 @@ class Installation:
 
     def begun(self, *arguments: str) -> subprocess.Popen[str]:
         """The same, at work."""
-        places = {name: str(self.folder / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
         return subprocess.Popen(
             [
                 str(self.cluster.toolbox.program("helm")),
@@ -90,11 +90,27 @@ class Installation:
                 HOME,
                 *arguments,
             ],
-            env={**os.environ, **places},
+            env=os.environ | self.helms_own(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def helms_own(self) -> Mapping[str, str]:
+        """Where Helm keeps what it keeps."""
+        return {name: str(self.folder / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
+
+    def typed(self, name: str, made: Made) -> str:
+        """What a line of a page prints that whoever runs the cluster types in the repository; $AGENT is a pod of the agent."""
+        self.values()
+        agents = [pod["metadata"]["name"] for pod in self.pods(AGENTS)]
+        return typed(fitting(LINES[name], made), self.folder, {**self.owners(), "AGENT": next(iter(agents), "")})
+
+    def owners(self) -> Mapping[str, str]:
+        """The environment of whoever runs the cluster."""
+        places = {str(self.cluster.toolbox.program(name).parent): None for name in ("kubectl", "helm")}
+        path = ":".join([*places, os.environ["PATH"]])
+        return {**self.helms_own(), "KUBECONFIG": str(self.cluster.kubeconfig()), "PATH": path}
 
     def values(self, **more: Any) -> str:
         """A file of values."""
@@ -206,6 +222,8 @@ def ground(toolbox: Toolbox, image: Path, machine: Machine, folder: Path) -> Ite
         DevicePlugin(node.kubelet_folder / "device-plugins", GPUS),
     ):
         cluster.wait("its GPUs", partial(has_gpus, cluster), 60.0)
+        for name in ("helm", "manifests"):
+            (folder / name).symlink_to(CHART.parents[1] / name)
         volume = folder / "volume"
         volume.mkdir()
         os.chown(volume, NOBODY, NOBODY)

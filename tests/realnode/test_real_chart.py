@@ -7,15 +7,20 @@ containers a pretended runtime of NVIDIA. The volume is a folder of the node. No
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from docs_shell import ASKED, FORWARD, INSTALL, LINES, ON_CHART, ROLLBACK, UPGRADE, Made, fitting
 from gpu_machine import Machine
 from kube_objects import HEAT
+from link_broker import free_port
 from real_chart import (
     AGENTS,
     CHART,
@@ -36,6 +41,8 @@ from uninstall_moments import LEFT, uninstalled
 
 from scheduler.adapters.devcluster.build import Toolbox
 from scheduler.adapters.kubernetes.runtime.badge import LABEL as LEADS
+
+WAITS = f"--wait --timeout={WITHIN_S:.0f}s"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,7 @@ def jobs(installation: Installation) -> dict[str, RealJob]:
 
 def test_from_install_to_the_first_plan(installation: Installation) -> None:
     begun_s = time.monotonic()
-    installation.install()
+    installation.typed(INSTALL, Made(replaced={"registry.example.org": "localhost"}, added=f"--values values.yaml {WAITS}"))
     print(f"installed, every pod ready, after {seconds_of(begun_s):.1f} s")
     installation.state("Observe")
     installation.wait("a first plan", lambda: installation.plan().get("planId"))
@@ -78,7 +85,7 @@ def test_from_install_to_the_first_plan(installation: Installation) -> None:
 
 
 def test_helm_test_finds_it_well_and_leaves_nothing(installation: Installation) -> None:
-    assert "Succeeded" in installation.helm("test", RELEASE, f"--timeout={WITHIN_S:.0f}s").stdout
+    assert "Succeeded" in installation.typed(ASKED, Made(added=f"--timeout={WITHIN_S:.0f}s"))
     assert [one for one in installation.pods() if one["metadata"]["name"].endswith("-test")] == []
 
 
@@ -89,6 +96,23 @@ def test_the_agent_tells_of_the_gpus_that_the_driver_has(installation: Installat
 
     installation.wait("GPUs", lambda: len(gpus()) == len(GPUS))
     assert {(one["uuid"], one["minWatts"], one["maxWatts"]) for one in gpus()} == {(name, 200.0, 700.0) for name in GPUS}
+
+
+@pytest.mark.parametrize("name", ON_CHART)
+def test_a_line_of_the_pages_does_what_it_says(installation: Installation, name: str) -> None:
+    assert ON_CHART[name].says in installation.typed(name, ON_CHART[name])
+
+
+def test_the_live_page_is_seen_through_a_forwarded_port(installation: Installation) -> None:
+    port = free_port()
+    line = fitting(LINES[FORWARD], Made(replaced={"operator 8090": f"operator {port}:8090"}))
+    with subprocess.Popen(line.split(), env=os.environ | installation.owners(), stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            assert forward.stdout is not None
+            assert "Forwarding from" in forward.stdout.readline()
+            assert "quickstart" in httpx.get(f"http://127.0.0.1:{port}", timeout=30.0).text
+        finally:
+            forward.terminate()
 
 
 def test_jobs_are_held_capped_let_go_and_finished(installation: Installation, jobs: dict[str, RealJob]) -> None:
@@ -134,11 +158,10 @@ def test_an_upgrade_changes_what_it_says_and_a_rollback_takes_it_back(installati
 
     agent = installation.pods(AGENTS)[0]["metadata"]["uid"]
     ledger = (installation.folder / "volume" / "ledger.db").stat().st_ino
-    more = ("--set", "operator.contact=ops@example.org", "--wait", f"--timeout={WITHIN_S:.0f}s")
-    installation.helm("upgrade", RELEASE, str(CHART), "--values", installation.values(), *more)
+    installation.typed(UPGRADE, Made(added=f"--set operator.contact=ops@example.org {WAITS}"))
     assert contact() == ["--contact=ops@example.org"]
     settled('"version":2')
-    installation.helm("rollback", RELEASE, "1", "--wait", f"--timeout={WITHIN_S:.0f}s")
+    installation.typed(ROLLBACK, Made(added=WAITS))
     assert contact() == []
     settled('"version":3')
     # What is on the volume has outlived the pods, and the agents were left alone.
