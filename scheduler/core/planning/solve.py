@@ -43,7 +43,7 @@ PER_JOB = 6
 ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
-FEW_ROUNDS, ROUND_GAIN = 3, 0.02
+FEW_ROUNDS, ROUND_GAIN = 3, 0.04
 # The bound of a job is made exact when it is loose by more than this share of the target gap.
 LOOSE = 0.005
 # Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
@@ -56,7 +56,7 @@ MIP_COLUMNS = 600
 DIVE_STEP = 0.025
 # Search over the commit window: solves per batch of the budget; in target gaps the least gain, a gap that is good enough, and
 # the one above which it searches on.
-SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH, WANTED = 0.5, 0.05, 0.85, 1.1
+SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH, WANTED = 0.4, 0.05, 0.85, 1.25
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
