@@ -46,8 +46,7 @@ LONG_DAYS = 31
 FAR_HORIZON_H, NEAR_HORIZON_H = 96, 48
 # One branch and bound over pump states and schedules together for so many rounds of prices: each takes as long as five of them.
 JOINT_EVERY = 5
-# A percent of a plan's cost is far below what forecasts leave open (docs/backtest.md); hours of computing are not.
-WEEK_BUDGET = SolveBudget(master_rounds=2, mip_nodes=0, target_gap=0.01)
+# Two percent of a plan's cost is far below what forecasts leave open (docs/backtest.md); hours of computing are not.
 LONG_BUDGET = SolveBudget(bundle_steps=60, master_rounds=1, mip_nodes=0, dive_batches=30, target_gap=0.02)
 
 HELP = """Replay history in closed loop and say, term by term, what it would have cost.
@@ -134,12 +133,12 @@ def backtest(  # noqa: PLR0913 - one parameter per option of the command
 
 
 def effort(given: Given, settings: Settings, horizon_hours: int | None) -> Settings:
-    """How far plans look and how long they think: a year has 8,800 of them."""
+    """How far plans look, and how long they think: in weeks as long as the operator; a year has 8,800 of them."""
     long = given.scenario.days > LONG_DAYS
     hours = horizon_hours if horizon_hours is not None else FAR_HORIZON_H if not long else NEAR_HORIZON_H
     slots = int(hours * S_PER_H) // settings.slot_s
     if not long:
-        return replace(settings, horizon_slots=slots, budget=WEEK_BUDGET)
+        return replace(settings, horizon_slots=slots)
     # Whole pump states beyond the next hour took three to ten times as long in May, when demand lies below the least load, and
     # saved nothing there; a plan still knows what the pump can do before the next one.
     return replace(settings, horizon_slots=slots, budget=LONG_BUDGET, pump_slots=0)
