@@ -136,7 +136,7 @@ class Dive:
         put_off = set(self._of_job[~self.window].tolist())
         whole = np.nonzero(self.window & (found.weight >= 1.0 - WHOLE))[0].tolist()
         runs = [*whole, *(one.column for one in decisions.values() if one.column is not None)]
-        loads = [slice(columns.load_first[run], columns.load_first[run + 1]) for run in range(columns.count)]
+        loads = {run: slice(columns.load_first[run], columns.load_first[run + 1]) for run in runs}
         for run in sorted(runs, key=lambda one: (not must_run[self._of_job[one]], -columns.load_gpus[loads[one]].max(), one)):
             job, at = int(self._of_job[run]), (columns.pool[run], columns.load_step[loads[run]])
             left = free[at] - columns.load_gpus[loads[run]]

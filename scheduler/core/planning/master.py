@@ -188,12 +188,16 @@ class Master:
             grown: columns were added since the last solve.
             barrier: by interior point and crossover from scratch, faster than simplex when thousands of columns are new.
         """
-        self._lp.option("simplex_strategy", PRIMAL_SIMPLEX if grown else DUAL_SIMPLEX)
+        self._by(PRIMAL_SIMPLEX if grown else DUAL_SIMPLEX, barrier=barrier)
+        self._lp.solve()
+        return self._solved()
+
+    def _by(self, strategy: int, *, barrier: bool = False) -> None:
+        """Choose how the next solve goes: by simplex from the last basis, or by interior point from scratch."""
+        self._lp.option("simplex_strategy", strategy)
         self._lp.option("solver", "ipm" if barrier else "simplex")
         if barrier:
             self._lp.solver.clearSolver()
-        self._lp.solve()
-        return self._solved()
 
     def _solved(self) -> Solved:
         """The solution at which the LP stands."""
@@ -235,17 +239,13 @@ class Master:
 
         With `barrier` from scratch by interior point, see `solve`.
         """
-        self._lp.option("simplex_strategy", DUAL_SIMPLEX)
+        self._by(DUAL_SIMPLEX, barrier=barrier)
         self._lp.option("objective_bound", below)
-        self._lp.option("solver", "ipm" if barrier else "simplex")
-        if barrier:
-            self._lp.solver.clearSolver()
         return self._solved() if self._lp.run() else None
 
     def try_below(self, limit_eur: float) -> Solved | None:
         """Solve after bounds moved; None when nothing satisfies them, or only at a cost above the limit."""
-        self._lp.option("simplex_strategy", DUAL_SIMPLEX)
-        self._lp.option("solver", "simplex")
+        self._by(DUAL_SIMPLEX)
         return self._solved() if self._lp.run_below(limit_eur) else None
 
     def basic(self) -> BoolArray:
