@@ -320,7 +320,7 @@ def steady(bench: Bench) -> None:
         "median, s": quantile(seconds, 0.5),
         "of it planning, s (mean)": _plan_mean_s(bench.leader),
         "plans": {status: sum(line["status"] == status for line in cycles) for status in {line["status"] for line in cycles}},
-        "widest gap": max((float(line["gap"]) for line in cycles), default=0.0),
+        "widest gap, %": 100.0 * max((float(line["gap"]) for line in cycles), default=0.0),
     }
     worst = max(seconds, default=0.0)
     bench.add(
