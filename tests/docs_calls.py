@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def ours(line: str) -> list[list[str]]:
             calls[-1].append(word)
     bare = [one[next((i for i, word in enumerate(one) if "=" not in word), len(one)) :] for one in calls]
     return [one for one in bare if one[:1] in (["heat-dispatch"], ["make"]) or one[:2] == ["kubectl", "heatdispatch"]]
+
+
+def unsaid(shown: Iterable[str], done: Set[str], elsewhere: Mapping[str, tuple[str, str]]) -> list[str]:
+    """What is wrong when each name shown is either done or begins like a key of `elsewhere`, which names a file and why."""
+    shown = set(shown)
+    left = shown - done
+    return [
+        *(f"{name}: no page has it any more" for name in done - shown),
+        *(f"{name}: typed nowhere" for name in left if not any(name.startswith(start) for start in elsewhere)),
+        *(f"{start}: no page has it any more" for start in elsewhere if not any(name.startswith(start) for name in left)),
+        *(f"{file}: no such file" for file, _ in elsewhere.values() if not (ROOT / file).is_file()),
+    ]
 
 
 CALLS = [call for page in PAGES for call in calls_of(page)]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from docs_calls import CALLS, ROOT
-from docs_shell import LINES, QUICKSTART, RUN, Made, fitting, said_within, typed
+from docs_shell import LINES, QUICKSTART, Made, fitting, said_within, typed
+from operated import RUN
 from test_dev_cluster_command import up
 
 

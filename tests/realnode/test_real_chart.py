@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from docs_shell import ASKED, FORWARD, INSTALL, LINES, ON_CHART, ROLLBACK, UPGRADE, Made, fitting
+from docs_shell import ASKED, FORWARD, GOING, INSTALL, LINES, ON_CHART, ROLLBACK, UPGRADE, Made, fitting
 from gpu_machine import Machine
 from kube_objects import HEAT
 from link_broker import free_port
@@ -181,6 +181,14 @@ def test_a_wrong_value_is_refused_by_name_and_changes_nothing(installation: Inst
     assert installation.operator()["metadata"]["uid"] == before
 
 
+def hook_says(installation: Installation) -> str:
+    """What the pod of the uninstall has told, by the line of the page; nothing while there is none."""
+    try:
+        return installation.typed(GOING, Made(added=f"-n {HOME}"))
+    except AssertionError:
+        return ""
+
+
 def test_nothing_of_it_stays_but_the_kinds_and_what_was_written(installation: Installation, jobs: dict[str, RealJob]) -> None:
     installation.price(dear=True)
     for name in ("modest", "left"):
@@ -188,7 +196,10 @@ def test_nothing_of_it_stays_but_the_kinds_and_what_was_written(installation: In
     installation.wait("a hold", lambda: installation.held("left"))
     installation.wait("a cap", lambda: min(installation.limits_w()) < 700.0)
     begun_s = time.monotonic()
-    installation.helm("uninstall", RELEASE, "--wait", f"--timeout={WITHIN_S:.0f}s")
+    with installation.begun("uninstall", RELEASE, "--wait", f"--timeout={WITHIN_S:.0f}s") as running:
+        installation.wait("its hook says what it does", lambda: "new jobs are held no more" in hook_says(installation))
+        out, errors = running.communicate(timeout=2 * WITHIN_S)
+    assert running.returncode == 0, out + errors
     print(f"uninstalled after {seconds_of(begun_s):.1f} s")
     assert installation.limits_w() == [700.0] * len(GPUS)
     assert not installation.job("left")["spec"].get("suspend")

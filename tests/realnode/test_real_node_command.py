@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docs_shell import HELLO, LINES, typed
 from machine import settled, traces
 
 from scheduler.adapters.devcluster import record
 from scheduler.adapters.devcluster.realnode import remains
-from scheduler.adapters.devcluster.realnode.images import BUSYBOX
 
 UP_S = 240.0
 COMMAND = [sys.executable, "-c", "from scheduler.entrypoints.cli import main; main()", "dev", "cluster"]
@@ -35,10 +35,11 @@ def test_a_pod_runs_answers_and_is_gone_with_the_command_even_if_that_is_killed(
             found = json.loads(told.read_text("utf-8"))
             assert {"containerd", "kubelet"} < record.programs(record.read(folder)).keys()
             assert asked(found, "get", "nodes", "--output=name") == "node/127.0.0.1\n"
-            run = ("run", "hello", f"--image={BUSYBOX}", "--image-pull-policy=Never", "--restart=Never")
-            asked(found, *run, "--", "echo it is $(nproc) processors; sleep 600")
+            places = f"{Path(found['kubectl']).parent}:{os.environ['PATH']}"
+            typed(LINES[HELLO], tmp_path, {"KUBECONFIG": found["kubeconfig"], "PATH": places})
             asked(found, "wait", "--for=condition=Ready", "pod/hello", "--timeout=60s")
-            assert asked(found, "logs", "hello") == f"it is {len(os.sched_getaffinity(0))} processors\n"
+            assert asked(found, "logs", "hello") == "hello\n"
+            assert asked(found, "exec", "hello", "--", "nproc") == f"{len(os.sched_getaffinity(0))}\n"
             assert asked(found, "exec", "hello", "--", "hostname") == "hello\n"
         finally:
             process.kill()
