@@ -30,6 +30,7 @@ OPERATOR = "operator"
 HOME = "heat-dispatch"
 LAB = "lab"
 ZONE = "Europe/Copenhagen"
+DEAR_EUR_PER_KWH, CHEAP_EUR_PER_KWH = 0.9, 0.05
 WATCHFUL = Path(__file__).with_name("operator_process.py")
 RUN = "import sys; from scheduler.entrypoints.cli import main; sys.exit(main())"
 
@@ -44,7 +45,15 @@ def dear_now(hours: int = 3) -> list[Object]:
     """Bands of a day on which power is dear from this hour on for some hours, and cheap else."""
     now = now_utc().astimezone(ZoneInfo(ZONE)).hour
     dear = {(now + ahead) % 24 for ahead in range(hours)}
-    return [{"startHour": hour, "endHour": hour + 1, "eurPerKwh": 0.9 if hour in dear else 0.05} for hour in range(24)]
+    price = {hour: DEAR_EUR_PER_KWH if hour in dear else CHEAP_EUR_PER_KWH for hour in range(24)}
+    return [{"startHour": hour, "endHour": hour + 1, "eurPerKwh": price[hour]} for hour in range(24)]
+
+
+def priced(plan: Object, before: str | None, *, dear: bool) -> bool:
+    """Whether it is another plan and has the price that was set: the next one may have been begun before that."""
+    ahead = plan.get("outlook", {}).get("eurPerKwh", [])
+    known = bool(ahead) and any(price > DEAR_EUR_PER_KWH / 2 for price in ahead[:2]) == dear
+    return known and plan.get("planId") not in (None, before)
 
 
 def quickstart(mode: str = "Dispatch") -> list[Object]:

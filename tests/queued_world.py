@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from kube_objects import HEAT, QUEUE, job, pods_of
-from operated import LAB, OPERATOR, Operated, dear_now, operated, quickstart
+from operated import LAB, OPERATOR, Operated, dear_now, operated, priced, quickstart
 
 from scheduler.adapters.devcluster import kueue as kueue_beside
 from scheduler.adapters.devcluster.build import Toolbox
@@ -163,7 +163,7 @@ def price(world: Operated, *, dear: bool) -> str:
     stated = world.cluster.admin.get(path)["metadata"]["generation"]
     site = world.cluster.admin.patch(path, {"spec": {"electricity": {"bands": dear_now(2) if dear else FLAT}}})
     if site["metadata"]["generation"] != stated:
-        world.cluster.wait("a plan at the new price", lambda: world.plan().get("planId") not in (None, before), TURN_S)
+        world.cluster.wait("a plan at the new price", lambda: priced(world.plan(), before, dear=dear), TURN_S)
     return str(world.plan()["planId"])
 
 

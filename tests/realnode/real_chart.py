@@ -20,7 +20,7 @@ from device_plugin import DevicePlugin
 from docs_shell import LINES, Made, fitting, typed
 from gpu_machine import Machine
 from kube_objects import HEAT, running_pods
-from operated import LAB, RUN, dear_now, heat_path, quickstart
+from operated import LAB, RUN, dear_now, heat_path, priced, quickstart
 from real_jobs import RealJob
 
 from scheduler.adapters.devcluster.build import Toolbox
@@ -180,7 +180,7 @@ class Installation:
         before = self.plan()["planId"]
         bands = dear_now(hours=2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
         self.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands}}})
-        self.wait("a plan for it", lambda: self.plan()["planId"] != before)
+        self.wait("a plan for it", lambda: priced(self.plan(), before, dear=dear))
 
     def submit(self, job: RealJob, *, dry: bool = False) -> Object:
         """Create a Job as a user does, who knows nothing of holds, or only see what would become of it."""

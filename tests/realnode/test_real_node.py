@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from audit_laws import broken_laws
 from kube_objects import HEAT, pods_of, running_pods
-from operated import LAB, OPERATOR, Operated, dear_now, heat_path, operated, until_utc
+from operated import LAB, OPERATOR, Operated, dear_now, heat_path, operated, priced, until_utc
 from real_jobs import CLOCK, GRACE_S, TRAINING, RealJob
 
 from scheduler.adapters.devcluster.audit import AuditEvent
@@ -108,7 +108,7 @@ def price(world: Operated, *, dear: bool) -> None:
     before = world.plan()["planId"]
     bands = dear_now(hours=2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
     world.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands}}})
-    world.cluster.wait("a plan for it", lambda: world.plan()["planId"] != before, PLAN_S)
+    world.cluster.wait("a plan for it", lambda: priced(world.plan(), before, dear=dear), PLAN_S)
 
 
 def processes(world: Operated, name: str) -> list[Object]:
