@@ -5,7 +5,8 @@
 Hundreds of these tests start real processes and wait for them by a clock, six at a time on a machine that others may load
 too. A test that fails only then tells of the machine; one that fails alone tells of us. So at most `FEW` are run again, one
 after another, and named at the end even if they pass then: each is a race of its own, in the test or in what it tests, to be
-mended. More than `FEW` failures, an error of pytest itself and an interruption end the run at once.
+mended. What a whole file's tests stand on and could not be set up is one failure, however many tests it takes with it. More
+than `FEW` failures, an error of pytest itself and an interruption end the run at once.
 """
 
 from __future__ import annotations
@@ -19,23 +20,26 @@ FEW = 5
 
 
 class Failed:
-    """Notes which tests failed, wherever they ran."""
+    """Notes which tests failed, wherever they ran, and from how many causes: one for each test, or one for a file's set-up."""
 
     def __init__(self) -> None:
         """None yet."""
         self.names: list[str] = []
+        self.causes: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A part of a test has ended."""
-        if report.failed and report.nodeid not in self.names:
-            self.names.append(report.nodeid)
+        if report.failed:
+            self.causes.add(report.nodeid.partition("::")[0] if report.when == "setup" else report.nodeid)
+            if report.nodeid not in self.names:
+                self.names.append(report.nodeid)
 
 
 def main(arguments: list[str]) -> int:
     """The exit code of pytest; 0 too if what failed passed alone."""
     failed = Failed()
     code = int(pytest.main(arguments, plugins=[failed]))
-    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed.names) <= FEW:
+    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed.causes) <= FEW:
         return code
     print(f"\nonce more, alone: {', '.join(failed.names)}", flush=True)
     again = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *failed.names], check=False).returncode
