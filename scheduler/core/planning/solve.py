@@ -44,8 +44,9 @@ ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.04
-# The bound of a job is made exact when it is loose by more than this share of the target gap.
-LOOSE = 0.005
+# The bound of a job is made exact when it is loose by more than this share of the target gap; of many jobs more are, beside the
+# dive: with 5,000 that raises the bound by another 0.07 % in a second.
+LOOSE, LOOSE_OF_MANY = 0.005, 0.001
 # Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
 HOT_TOLERANCE = 4.0 * TOLERANCE
 # Rounds of new runs once the pump states are held.
@@ -182,7 +183,7 @@ class _Solve:
             bound_prices = solved.prices
         self.bound_prices = bound_prices
         plant_eur = pricing.plant.price(bound_prices)[0]
-        loose_eur = LOOSE * self.budget.target_gap * self._size(solved.objective_eur)
+        loose_eur = (LOOSE_OF_MANY if many else LOOSE) * self.budget.target_gap * self._size(solved.objective_eur)
         beside = self.beside if many else at_once
         self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
         self.watch.stage("bound")
