@@ -17,7 +17,7 @@ from scheduler.core.planning.recount import TAIL_SHARE, lateness_eur, overdue_eu
 from scheduler.domain.plan import Duals, RunOption
 from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
-from scheduler.units import h_from_s, kw_from_w
+from scheduler.units import W_PER_KW, h_from_s, kw_from_w
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +89,10 @@ def quotes_at(problem: PlanProblem, duals: Duals, job: PlanJob, starts: IntArray
     pools = np.array(job.pools, dtype=np.int64)
     gpu = _running_sum(extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[pools]) * grid.slot_h
     draw = _running_sum(extended(duals.draw_eur_per_kwh, problem, more, draw=True)[pools]) * grid.slot_h
-    total = np.empty((len(pools), len(job.points), len(starts)))
-    for index, (point, length) in enumerate(zip(job.points, lengths, strict=True)):
-        idle_w = np.array([problem.pools[pool].idle_w for pool in job.pools])
-        draw_kw = np.array([kw_from_w(job.gpus * (point.draw_w - float(one))) for one in idle_w])
-        total[:, index] = job.gpus * _windows(gpu, starts, length) + draw_kw[:, None] * _windows(draw, starts, length)
-        total[:, index] += _time_costs(problem, job, starts, length)
+    idle_w = np.array([problem.pools[pool].idle_w for pool in job.pools])
+    draw_kw = job.gpus * (np.array([point.draw_w for point in job.points]) - idle_w[:, None]) / W_PER_KW
+    total: FloatArray = job.gpus * _windows(gpu, starts, lengths) + draw_kw[:, :, None] * _windows(draw, starts, lengths)
+    total += _time_costs(problem, job, starts, lengths)
     return total
 
 
@@ -103,24 +101,24 @@ def _running_sum(prices: FloatArray) -> FloatArray:
     return np.concatenate([np.zeros((prices.shape[0], 1)), np.cumsum(prices, axis=1)], axis=1)
 
 
-def _windows(running: FloatArray, starts: IntArray, length: float) -> FloatArray:
-    """Sum of prices over [start, start + length) for every start."""
-    whole = int(np.floor(length))
-    part = length - whole
-    ends = starts + whole
-    found: FloatArray = running[:, ends] + part * (running[:, ends + 1] - running[:, ends]) - running[:, starts]
+def _windows(running: FloatArray, starts: IntArray, lengths: FloatArray) -> FloatArray:
+    """Sum of prices over [start, start + length) for every pool, length and start."""
+    whole = np.floor(lengths).astype(np.int64)
+    part = (lengths - whole)[:, None]
+    ends = starts + whole[:, None]
+    found: FloatArray = running[:, ends] + part * (running[:, ends + 1] - running[:, ends]) - running[:, None, starts]
     return found
 
 
-def _time_costs(problem: PlanProblem, job: PlanJob, starts: IntArray, length: float) -> FloatArray:
-    """Waiting, lateness and slowdown of a run of `length` slots from every start."""
+def _time_costs(problem: PlanProblem, job: PlanJob, starts: IntArray, lengths: FloatArray) -> FloatArray:
+    """Waiting, lateness and slowdown of a run of every length in slots from every start, shape (lengths, starts)."""
     slot_h = problem.grid.slot_h
     cost = np.maximum(0, starts - job.release_slot) * slot_h * job.waiting_eur_per_h
     if job.due_s is not None:
-        late_h = (starts + length) * slot_h - h_from_s(job.due_s)
+        late_h = (starts + lengths[:, None]) * slot_h - h_from_s(job.due_s)
         tail_h = h_from_s(max(0.0, job.tail_work_s - job.work_s))
         expected, tail = np.maximum(0.0, late_h), np.maximum(0.0, late_h + tail_h)
         cost = cost + ((1.0 - TAIL_SHARE) * expected + TAIL_SHARE * tail) * job.lateness_eur_per_h
-    slower_h = max(0.0, length * slot_h - h_from_s(job.work_s))
-    total: FloatArray = cost + slower_h * job.slowdown_eur_per_h
+    slower_h = np.maximum(0.0, lengths * slot_h - h_from_s(job.work_s))
+    total: FloatArray = cost + slower_h[:, None] * job.slowdown_eur_per_h
     return total
