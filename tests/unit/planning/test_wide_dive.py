@@ -51,6 +51,15 @@ def test_jobs_of_the_window_get_a_run_in_every_stretch_of_starts(relaxed: tuple[
         assert set(offered) <= set(found)
 
 
+def test_fallbacks_leave_the_relaxation_solved(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    before = small.columns.count
+    with_fallbacks(pricing, small, solved, pricing.problem.commit_slots)
+    assert small.columns.count > before
+    assert small.solve(grown=True).objective_eur == pytest.approx(solved.objective_eur, rel=1e-9)
+
+
 def test_a_dive_leaves_no_run_of_the_window_divided(relaxed: tuple[Pricing, Master, Solved]) -> None:
     pricing, master, solved = relaxed
     small = narrowed(master, solved, pricing.problem.commit_slots)
