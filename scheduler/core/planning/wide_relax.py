@@ -28,8 +28,8 @@ FIRST_PER_JOB, PER_JOB = np.array([3, 3, 3, 2]), np.array([2, 2, 1, 1])
 # Reduced cost above which a later run leaves, as a share of what a job costs on average.
 DEAR_SHARE = 0.005
 # Rounds end when one gains less than this share of the target gap; hot ones are cheap: so many times the budget's. Beyond, it
-# is so much per thousand jobs: an LP takes 1.5 s with 2,000 of them, 5 s with 5,000.
-HOT_GAIN, LEAST_GAIN_PER_1000 = 0.07, 0.075
+# is so much per job: an LP takes 1.5 s with 2,000 of them, 5 s with 5,000.
+HOT_GAIN, LEAST_GAIN_PER_JOB = 0.07, 7.5e-5
 HOT_ROUNDS = 2
 # Where the prices of the bound lie between those of the last search and those of the LP. After three LPs of 5,000 jobs the
 # bound is up to 0.07 % higher there than half-way, after five it is the same.
@@ -66,7 +66,7 @@ def relax(
     master = Master(frame, _first(pricing, known, prices, size))
     solved = master.solve(barrier=True)
     steering.stage("lp")
-    least_gain = HOT_GAIN if hot else LEAST_GAIN_PER_1000 * pricing.table.count / 1000.0
+    least_gain = HOT_GAIN if hot else LEAST_GAIN_PER_JOB * pricing.table.count
     least_eur = least_gain * steering.target_gap * max(1.0, abs(solved.objective_eur))
     for _ in range(steering.rounds * (HOT_ROUNDS if hot else 1)):
         assert solved.prices is not None
