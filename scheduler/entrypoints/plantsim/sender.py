@@ -35,6 +35,12 @@ class DemoSender:
         self._old_shown = False
         self._begun: set[Fault] = set()
 
+    async def begin(self, now_utc: datetime) -> None:
+        """Plan before anybody can read, so that whoever connects first finds a schedule, unless the script has none then."""
+        since_s = (now_utc - self.start_utc).total_seconds()
+        if not any(self._holds(one, since_s) for one in (FaultKind.SENDER_STOPPED, FaultKind.OPERATOR_GONE)):
+            await self._plan(now_utc, since_s)
+
     async def turn(self, now_utc: datetime) -> tuple[str, ...]:
         """Plan when it is time, beat, clear what has to be cleared; returns what a person would like to know."""
         since_s = (now_utc - self.start_utc).total_seconds()

@@ -45,6 +45,8 @@ class PlantSession:
         Raises:
             Misconfigured: our own interface could not begin, or the client cannot.
         """
+        if self.sender is not None:
+            await self.sender.begin(self.clock.now_utc())
         async with self._served() as served, background(self.talk.client.run()) as client:
             await self._connected()
             if isinstance(self.clock, PacedClock) and self.speed != 1.0:
