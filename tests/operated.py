@@ -49,6 +49,11 @@ def dear_now(hours: int = 3) -> list[Object]:
     return [{"startHour": hour, "endHour": hour + 1, "eurPerKwh": price[hour]} for hour in range(24)]
 
 
+def bands(*, dear: bool) -> list[Object]:
+    """Power that is dear for two hours from this one on, or cheap all day."""
+    return dear_now(2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": CHEAP_EUR_PER_KWH}]
+
+
 def priced(plan: Object, before: str | None, *, dear: bool) -> bool:
     """Whether it is another plan and has the price that was set: the next one may have been begun before that."""
     ahead = plan.get("outlook", {}).get("eurPerKwh", [])

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 from kube_objects import HEAT, QUEUE, job, pods_of
-from operated import LAB, OPERATOR, Operated, dear_now, operated, priced, quickstart
+from operated import LAB, OPERATOR, Operated, bands, operated, priced, quickstart
 
 from scheduler.adapters.devcluster import kueue as kueue_beside
 from scheduler.adapters.devcluster.build import Toolbox
@@ -33,7 +33,6 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "kueue" / "queues.yaml"
 FIRST_PLAN_S = 60.0
 # A new plan after a price has changed, and all that follows from it.
 TURN_S = 60.0
-FLAT = [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
 # May wait a day and be stopped once, though not in its first seconds; it goes wherever the plan wants it.
 SWING: dict[str, Any] = {
     "flexibility": "preemptible",
@@ -58,7 +57,7 @@ def plant() -> list[Object]:
                 found[-1]["spec"]["metering"]["meterPointId"] = f"quickstart-{name}"
             continue
         if obj["kind"] == "Site":
-            obj["spec"]["electricity"]["bands"] = dear_now(2)
+            obj["spec"]["electricity"]["bands"] = bands(dear=True)
         if obj["kind"] == "HeatOfftake":
             obj["spec"]["plugRef"] = SOLD
         if obj["kind"] == "WorkloadClass":
@@ -161,7 +160,7 @@ def price(world: Operated, *, dear: bool) -> str:
     """Make power dear now or cheap for all time; returns the plan that says so."""
     before, path = world.plan().get("planId"), f"{HEAT}/sites/quickstart"
     stated = world.cluster.admin.get(path)["metadata"]["generation"]
-    site = world.cluster.admin.patch(path, {"spec": {"electricity": {"bands": dear_now(2) if dear else FLAT}}})
+    site = world.cluster.admin.patch(path, {"spec": {"electricity": {"bands": bands(dear=dear)}}})
     if site["metadata"]["generation"] != stated:
         world.cluster.wait("a plan at the new price", lambda: priced(world.plan(), before, dear=dear), TURN_S)
     return str(world.plan()["planId"])

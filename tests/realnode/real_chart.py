@@ -20,7 +20,7 @@ from device_plugin import DevicePlugin
 from docs_shell import LINES, Made, fitting, typed
 from gpu_machine import Machine
 from kube_objects import HEAT, running_pods
-from operated import LAB, RUN, dear_now, heat_path, priced, quickstart
+from operated import LAB, RUN, bands, heat_path, priced, quickstart
 from real_jobs import RealJob
 
 from scheduler.adapters.devcluster.build import Toolbox
@@ -178,8 +178,7 @@ class Installation:
     def price(self, *, dear: bool) -> None:
         """Change what power costs, and wait for a plan that knows."""
         before = self.plan()["planId"]
-        bands = dear_now(hours=2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
-        self.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands}}})
+        self.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands(dear=dear)}}})
         self.wait("a plan for it", lambda: priced(self.plan(), before, dear=dear))
 
     def submit(self, job: RealJob, *, dry: bool = False) -> Object:

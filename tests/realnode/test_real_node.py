@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from audit_laws import broken_laws
 from kube_objects import HEAT, pods_of, running_pods
-from operated import LAB, OPERATOR, Operated, dear_now, heat_path, operated, priced, until_utc
+from operated import LAB, OPERATOR, Operated, bands, heat_path, operated, priced, until_utc
 from real_jobs import CLOCK, GRACE_S, TRAINING, RealJob
 
 from scheduler.adapters.devcluster.audit import AuditEvent
@@ -106,8 +106,7 @@ def told(world: Operated, folder: Path) -> Story:
 def price(world: Operated, *, dear: bool) -> None:
     """Change what power costs, and wait for a plan that knows: dear for two hours and cheap afterwards, or cheap all day."""
     before = world.plan()["planId"]
-    bands = dear_now(hours=2) if dear else [{"startHour": 0, "endHour": 24, "eurPerKwh": 0.05}]
-    world.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands}}})
+    world.cluster.admin.patch(f"{HEAT}/sites/quickstart", {"spec": {"electricity": {"bands": bands(dear=dear)}}})
     world.cluster.wait("a plan for it", lambda: priced(world.plan(), before, dear=dear), PLAN_S)
 
 
