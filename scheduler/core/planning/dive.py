@@ -53,6 +53,14 @@ class Dive:
         self._held = held
         if held is not None:
             master.bound_plant(held[0], held[1], held[1])
+        index = np.nonzero(self.window)[0]
+        self._by_job = index[np.argsort(self._of_job[index], kind="stable")]
+        self._first = np.searchsorted(self._of_job[self._by_job], np.arange(len(master.must_run) + 1))
+
+    def _mine(self, job: int) -> IntArray:
+        """Columns of a job in the commit window."""
+        found: IntArray = self._by_job[self._first[job] : self._first[job + 1]]
+        return found
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
         """Decide until everything in the window is whole; beyond `batches` solves, or out of time, all at once."""
@@ -88,7 +96,7 @@ class Dive:
 
     def _decision(self, weight: FloatArray, job: int) -> Decision:
         """The largest part of a job: one run of the window, or everything later."""
-        mine = np.nonzero((self._of_job == job) & self.window)[0]
+        mine = self._mine(job)
         parts = weight[mine]
         later = 1.0 - float(parts.sum())
         top = int(np.argmax(parts))
@@ -96,19 +104,17 @@ class Dive:
             return Decision(job=job, column=None, clear=later)
         return Decision(job=job, column=int(mine[top]), clear=float(parts[top]))
 
-    def _bound(self, decision: Decision, *, fix: bool) -> None:
-        """Write a decision into the bounds, or take it back."""
-        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
-        lower, upper = np.zeros(len(mine)), np.full(len(mine), 0.0 if fix else np.inf)
-        if fix and decision.column is not None:
-            here = mine == decision.column
-            lower[here], upper[here] = 1.0, 1.0
-        self.master.bound_columns(mine, lower, upper)
+    def _bound(self, decisions: list[Decision], *, fix: bool) -> None:
+        """Write decisions into the bounds, or take them back."""
+        if not decisions:
+            return
+        mine = np.concatenate([self._mine(one.job) for one in decisions])
+        chosen = np.isin(mine, [one.column for one in decisions if fix and one.column is not None])
+        self.master.bound_columns(mine, np.where(chosen, 1.0, 0.0), np.where(chosen, 1.0, 0.0 if fix else np.inf))
 
     def _fixed(self, decisions: list[Decision], *, barrier: bool = False) -> Solved | None:
         """Solve with decisions; None when they contradict each other."""
-        for one in decisions:
-            self._bound(one, fix=True)
+        self._bound(decisions, fix=True)
         return self.master.try_solve(barrier=barrier)
 
     def _at_once(self, found: Solved, *, barrier: bool = False) -> Solved:
@@ -155,13 +161,12 @@ class Dive:
 
     def _free(self, decisions: list[Decision]) -> None:
         """Take decisions back."""
-        for one in decisions:
-            self._bound(one, fix=False)
+        self._bound(decisions, fix=False)
 
     def _both(self, decision: Decision, first: Solved | None) -> Solved:
         """Keep the better of a decision and its opposite."""
         self._free([decision])
-        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
+        mine = self._mine(decision.job)
         other = Decision(job=decision.job, column=None if decision.column is not None else int(mine[0]), clear=0.0)
         second = self._fixed([other])
         if second is None or (first is not None and first.objective_eur <= second.objective_eur):

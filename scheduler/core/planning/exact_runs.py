@@ -27,7 +27,8 @@ UNIT = 1e-3
 DUST = 1e-7
 # Wider sums of levels are left to the Lagrangian bound, which is tight for long runs.
 MOST_CELLS = 20_000
-REFINE_STEPS = 10
+# A multiplier is refined so often, by a fan of so many to either side, at first so far apart as a share of it.
+REFINE_STEPS, FAN, REFINE_FIRST = 6, 4, 0.02
 # Shares of what separates the Lagrangian bound from the best run known: few levels cost so little; more only when it must be.
 SHARES = (0.02, 0.15, 1.0)
 
@@ -189,21 +190,23 @@ class _Tail:
 
 
 def _best_multiplier(one: _Job, ending: _Ending, tail: _Tail, count: int) -> tuple[float, float]:
-    """A multiplier near the best, and its Lagrangian value per GPU without constants: ever smaller steps from the one given."""
+    """A multiplier near the best, and its Lagrangian value per GPU without constants: ever finer fans around the best one."""
     costs, speeds = one.costs[:, :count], one.speeds[:, None]
 
-    def value(mu: float) -> float:
-        return float((costs - mu * speeds).min(axis=0).sum()) + float((mu * tail.work + tail.cost).min())
+    def values(mu: FloatArray) -> FloatArray:
+        free = (costs - mu[:, None, None] * speeds).min(axis=1).sum(axis=1)
+        found: FloatArray = free + (mu[:, None] * tail.work + tail.cost).min(axis=1)
+        return found
 
-    slope = np.diff(tail.cost) / np.diff(tail.work)
-    tries = [ending.multiplier, *(-slope).tolist()]
-    best = max(tries, key=value)
-    step = 0.02 * max(abs(best), 1e-3)
-    for _ in range(REFINE_STEPS):
-        near = max((best - step, best, best + step), key=value)
-        step = step if near != best else 0.4 * step
-        best = near
-    return best, value(best)
+    tries = np.append(-np.diff(tail.cost) / np.diff(tail.work), ending.multiplier)
+    step = 0.0
+    for number in range(REFINE_STEPS):
+        value = values(tries)
+        at = int(np.argmax(value))
+        best, best_value = float(tries[at]), float(value[at])
+        step = REFINE_FIRST * max(abs(best), 1e-3) if number == 0 else step / FAN
+        tries = best + step * np.arange(-FAN, FAN + 1)
+    return best, best_value
 
 
 def _deviations(speeds: FloatArray, base: IntArray, extra: FloatArray, budget: float) -> tuple[FloatArray, int, float] | None:

@@ -176,9 +176,8 @@ def _bounds(oracle: Oracle, profiles: Profiles, some: _Some) -> FloatArray:
     ends = [oracle.rides(profiles, some.runs, some.pool, multiplier)[2] + 1 for multiplier in range(profiles.grid)]
     for multiplier, end in enumerate(ends):
         current = np.maximum(current, _at(profiles, some, multiplier, end))
-        for between in (multiplier - 1, multiplier):
-            if 0 <= between < profiles.grid - 1:
-                current = np.maximum(current, _break_even(oracle, profiles, some, between, end))
+        near = range(max(0, multiplier - 1), min(multiplier + 1, profiles.grid - 1))
+        current = np.maximum(current, _break_even(oracle, profiles, some, near, end))
         if multiplier == profiles.grid - 1:
             best = np.minimum(best, current)
             break
@@ -199,7 +198,7 @@ def _between(
     while len(index):
         some, end = every.take(index), first[index] + ahead
         value = np.maximum(_at(profiles, some, multiplier, end), _at(profiles, some, multiplier + 1, end))
-        value = np.maximum(value, _break_even(oracle, profiles, some, multiplier, end))
+        value = np.maximum(value, _break_even(oracle, profiles, some, range(multiplier, multiplier + 1), end))
         best[index] = np.minimum(best[index], value)
         ahead += 1
         index = index[last[index] - first[index] > ahead]
@@ -213,18 +212,22 @@ def _at(profiles: Profiles, some: _Some, multiplier: int, end: IntArray) -> Floa
     return _value(profiles, some, end, (mu, sums, profiles.slot_lagrangian[row + end - 1]))
 
 
-def _break_even(oracle: Oracle, profiles: Profiles, some: _Some, multiplier: int, end: IntArray) -> FloatArray:
-    """L at the multiplier at which the last slot just pays, kept between two neighbours of the grid, K by its chord."""
+def _break_even(oracle: Oracle, profiles: Profiles, some: _Some, near: range, end: IntArray) -> FloatArray:
+    """L at the multiplier at which the last slot just pays, K by its chord between two neighbours of the grid.
+
+    near: grid indices of one or two stretches from a multiplier to the next lower one; beyond them it is kept at their ends.
+    """
     runs, slot = some.runs, end - 1
     costs = profiles.level_cost[some.lane, :, slot]
     speeds = oracle.lanes.speed[some.lane]
     per_slot = runs.slowdown + np.where(slot >= runs.due, runs.lateness, 0.0)
     mu = ((costs + (per_slot / runs.gpus)[:, None]) / speeds).min(axis=1)
-    high, low = profiles.multiplier[some.lane, multiplier], profiles.multiplier[some.lane, multiplier + 1]
-    mu = np.clip(mu, low, high)
+    mu = np.clip(mu, profiles.multiplier[some.lane, near[-1] + 1], profiles.multiplier[some.lane, near[0]])
+    upper = np.where(mu >= profiles.multiplier[some.lane, near[-1]], near[0], near[-1])
+    high, low = profiles.multiplier[some.lane, upper], profiles.multiplier[some.lane, upper + 1]
     share = (mu - low) / np.maximum(high - low, 1e-12)
     sums = np.zeros(len(mu))
-    for weight, index in ((share, multiplier), (1.0 - share, multiplier + 1)):
+    for weight, index in ((share, upper), (1.0 - share, upper + 1)):
         row = profiles.row(some.lane, index)
         sums += weight * (profiles.lagrangian[row + slot] - profiles.lagrangian[row + runs.start])
     last = (costs - mu[:, None] * speeds).min(axis=1)

@@ -32,15 +32,18 @@ Status = highspy.HighsBasisStatus
 DUAL_SIMPLEX, PRIMAL_SIMPLEX = 1, 4
 # Loads of neighbouring steps that differ by no more than this share are the same.
 SAME = 1e-12
+# Index of the row of a job that stands aside.
+NOT_HERE = -1
 # First slots of the stretches of starts of which a dive keeps one run each.
 STRETCHES = (1, 2, 3, 4, 12, 24, 48, 96, 144)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """Row indices: one per job, and per (pool, step) for GPUs and draw; unplaced: column of every job's u_j.
+    """Row indices: one per job, and per (pool, step) for GPUs and draw; unplaced: column of every job's u_j; NOT_HERE: none.
 
     spare: columns of GPUs left over, where load rows hold the change from the step before; else none.
+    answers: columns of what groups of jobs answer, shape (groups, answers).
     """
 
     job: IntArray
@@ -48,11 +51,25 @@ class Rows:
     draw: IntArray
     unplaced: IntArray
     spare: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    answers: IntArray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
 
     @property
     def by_change(self) -> bool:
         """Whether load rows hold the change from the step before."""
         return bool(self.spare.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Aside:
+    """Jobs without rows and runs of their own: flags, shape (jobs,); what each group of them may answer, of which it mixes.
+
+    cost: in EUR, shape (groups, answers). gpus, draw_kw: loads, shape (groups, answers, pools, steps).
+    """
+
+    jobs: BoolArray
+    cost: FloatArray
+    gpus: FloatArray
+    draw_kw: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,14 +103,19 @@ def skeleton(
     integral_steps: int = 0,
     *,
     by_change: bool = False,
+    aside: Aside | None = None,
 ) -> Skeleton:
-    """Write plant, job rows and load rows; a running job cannot be left out."""
+    """Write plant, job rows and load rows; a running job cannot be left out, and one that stands aside has no row."""
     build = Builder()
     plant, scale = add_plant(build, problem, frame, envelope.of_runs, integral_steps)
     shape = plant.gpus.shape
-    unplaced = build.columns("unplaced", (table.count,), cost=table.unplaced, upper=np.where(table.running, 0.0, 1.0))
-    job = build.rows("job_once", (table.count,), lower=1.0, upper=1.0)
-    build.put(job, unplaced, 1.0)
+    here = np.arange(table.count) if aside is None else np.nonzero(~aside.jobs)[0]
+    unplaced, job = (np.full(table.count, NOT_HERE, dtype=np.int64) for _ in range(2))
+    most = np.where(table.running[here], 0.0, 1.0)
+    unplaced[here] = build.columns("unplaced", (len(here),), cost=table.unplaced[here], upper=most)
+    answers = build.columns("answers", (0, 0) if aside is None else aside.cost.shape, cost=0.0 if aside is None else aside.cost)
+    job[here] = build.rows("job_once", (len(here),), lower=1.0, upper=1.0)
+    build.put(job[here], unplaced[here], 1.0)
     gpus = build.rows("load_gpus", shape, lower=0.0 if by_change else -INF, upper=0.0)
     # A change has a sign of its own: what is left of "at most" becomes a column.
     spare = build.columns("spare_gpus", shape if by_change else (0, 0))
@@ -102,7 +124,13 @@ def skeleton(
             _put_load(build, gpus, columns, value, by_change=by_change)
     draw = build.rows("load_draw", shape, lower=0.0, upper=0.0)
     _put_load(build, draw, plant.draw, -1.0, by_change=by_change)
-    rows = Rows(job=job, gpus=gpus, draw=draw, unplaced=unplaced, spare=spare)
+    if aside is not None:
+        build.put(build.rows("one_answer", (len(answers),), lower=1.0, upper=1.0)[:, None], answers, 1.0)
+        for at, load in ((gpus, aside.gpus / scale.gpus), (draw, aside.draw_kw / scale.kw)):
+            entry = np.diff(load, axis=-1, prepend=0.0) if by_change else load
+            group, answer, pool, step = np.nonzero(entry)
+            build.put(at[pool, step], answers[group, answer], entry[group, answer, pool, step])
+    rows = Rows(job=job, gpus=gpus, draw=draw, unplaced=unplaced, spare=spare, answers=answers)
     return Skeleton(arrays=build.build(), plant=plant, scale=scale, rows=rows, frame=frame)
 
 
@@ -155,7 +183,7 @@ class Master:
         self._lp = HotLp(frame.arrays)
         self._base = len(frame.arrays.cost)
         self.plant_lower, self.plant_upper = frame.arrays.lower.copy(), frame.arrays.upper.copy()
-        self.must_run: BoolArray = frame.arrays.upper[frame.rows.unplaced] < 0.5
+        self.must_run: BoolArray = _of_jobs(frame.arrays.upper, frame.rows.unplaced, 1.0) < 0.5
         self._append(columns)
 
     def _append(self, columns: Columns) -> None:
@@ -210,13 +238,13 @@ class Master:
         return Solved(
             objective_eur=self._lp.objective,
             weight=values[self._base :],
-            unplaced=values[rows.unplaced],
+            unplaced=_of_jobs(values, rows.unplaced, 0.0),
             plant=values[: self._base],
             prices=Prices(
                 gpu_eur_per_gpu_h=-gpus / (hours * scale.gpus),
                 draw_eur_per_kwh=-draw / (hours * scale.kw),
             ),
-            job_eur=duals[rows.job],
+            job_eur=_of_jobs(duals, rows.job, 0.0),
         )
 
     def _load_duals(self, duals: FloatArray) -> FloatArray:
@@ -281,6 +309,14 @@ class Master:
             found[row] = basic if basic in (status[spare], rows[row]) else upper
         return found
 
+    def standing(self) -> highspy.HighsBasis:
+        """The basis at which the LP stands, to come back to after a try."""
+        return self._lp.solver.getBasis()
+
+    def back_to(self, basis: highspy.HighsBasis) -> None:
+        """Stand at an earlier basis again: from where a dear try ended, simplex takes thousands of steps back."""
+        self._lp.solver.setBasis(basis)
+
     def bound_columns(self, index: IntArray, lower: FloatArray, upper: FloatArray) -> None:
         """Move the bounds of some columns."""
         self._lp.change_bounds(index + self._base, lower, upper)
@@ -289,6 +325,12 @@ class Master:
         """Move the bounds of some plant columns, such as pump states."""
         self.plant_lower[index], self.plant_upper[index] = lower, upper
         self._lp.change_bounds(index, lower, upper)
+
+
+def _of_jobs(values: FloatArray, index: IntArray, aside: float) -> FloatArray:
+    """Values by job; of those that stand aside: `aside`."""
+    found: FloatArray = np.where(index == NOT_HERE, aside, values[index])
+    return found
 
 
 def reduced_eur(columns: Columns, solved: Solved, hours: FloatArray) -> FloatArray:
@@ -341,5 +383,6 @@ def fixed(master: Master, solved: Solved) -> Master:
     small = Master(master.frame, master.columns.take(used))
     small.bound_columns(np.arange(int(used.sum())), solved.weight[used], solved.weight[used])
     unplaced = master.frame.rows.unplaced
-    small.bound_plant(unplaced, solved.unplaced, solved.unplaced)
+    here = unplaced != NOT_HERE
+    small.bound_plant(unplaced[here], solved.unplaced[here], solved.unplaced[here])
     return small

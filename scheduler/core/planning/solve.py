@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,11 +18,13 @@ from scheduler.core.planning.aggregate import Fixed, Prices, base_load_eur
 from scheduler.core.planning.branch import Effort, Search
 from scheduler.core.planning.bundle import TOLERANCE, BundleResult, maximise
 from scheduler.core.planning.columns import Columns, join
+from scheduler.core.planning.crowd import Resting
+from scheduler.core.planning.crowd_relax import relax_crowd
 from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Master, Skeleton, Solved, pruned, skeleton
+from scheduler.core.planning.master import Aside, Master, Skeleton, Solved, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
@@ -44,9 +47,9 @@ ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.04
-# The bound of a job is made exact when it is loose by more than this share of the target gap; of many jobs more are, beside the
-# dive: with 5,000 that raises the bound by another 0.07 % in a second.
-LOOSE, LOOSE_OF_MANY = 0.005, 0.001
+# The bound of a job is made exact when it is loose by more than this share of the target gap: up to SMALL jobs, up to HOT_JOBS,
+# beyond. Of many jobs more are, beside the dive: with 5,000 that raises the bound by another 0.04 % in a second.
+LOOSE = (0.005, 0.001, 0.002)
 # Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
 HOT_TOLERANCE = 4.0 * TOLERANCE
 # Rounds of new runs once the pump states are held.
@@ -116,6 +119,8 @@ class _Solve:
         self.bundle_steps = 0
         # What whole pump states of the near horizon cost the relaxation, and by how much they are proven to raise the bound.
         self.pumps_eur = self.whole_eur = 0.0
+        # Small ones of thousands of jobs, which are decided on later.
+        self.resting: Resting | None = None
         # Waits for the bound, once the relaxation has its prices.
         self.bound: Callable[[], Bound] | None = None
         self.bound_prices: Prices | None = None
@@ -126,7 +131,11 @@ class _Solve:
         master, relaxed = self._relax(prices, last)
         mix, pumps, prices = self._decide(master, relaxed)
         plan = self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
-        return _explained(self.problem, replace(plan, jobs=settled(self.problem, plan.jobs, last)), self.watch)
+        plan = replace(plan, jobs=settled(self.problem, plan.jobs, last))
+        # Before the bound is waited for, which many jobs have beside.
+        plan = replace(plan, explanations=explain(self.problem, plan))
+        self.watch.stage("explain")
+        return self._proven(plan)
 
     # --- prices
 
@@ -163,19 +172,11 @@ class _Solve:
         """Master LP with columns of good prices; more columns and a better bound until they meet."""
         pricing = self.pricing
         many = pricing.table.count > SMALL
-        # Changes help to solve from scratch; simplex goes on faster with loads.
-        anew = pricing.table.count > HOT_JOBS
-        frame = self._skeleton(by_change=anew)
         self.incumbent: Columns = first_come_columns(self.problem, pricing.oracle)
         if many:
-            budget = self.budget
-            steering = Steering(
-                rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.relaxing, stage=self.watch.stage
-            )
-            known = [self.incumbent] + ([] if last is None else [last_runs(last, self.problem, pricing, prices)])
-            master, solved, bound_prices = relax(pricing, frame, known, prices, steering)
+            master, solved, bound_prices = self._relax_many(prices, last)
         else:
-            master = Master(frame, join([self.incumbent, pricing.columns(prices, ALL_BINS), *pricing.recent]))
+            master = Master(self._skeleton(), join([self.incumbent, pricing.columns(prices, ALL_BINS), *pricing.recent]))
             solved = master.solve()
             self.watch.stage("lp")
             solved = self._grown(master, solved, FEW_ROUNDS * self.budget.master_rounds)
@@ -183,16 +184,33 @@ class _Solve:
             bound_prices = solved.prices
         self.bound_prices = bound_prices
         plant_eur = pricing.plant.price(bound_prices)[0]
-        loose_eur = (LOOSE_OF_MANY if many else LOOSE) * self.budget.target_gap * self._size(solved.objective_eur)
+        loose = LOOSE[int(many) + int(pricing.table.count > HOT_JOBS)]
+        loose_eur = loose * self.budget.target_gap * self._size(solved.objective_eur)
         beside = self.beside if many else at_once
         self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
         self.watch.stage("bound")
         return master, solved
 
-    def _skeleton(self, *, by_change: bool = False) -> Skeleton:
+    def _relax_many(self, prices: Prices, last: Plan | None) -> tuple[Master, Solved, Prices]:
+        """The same for many jobs, the small ones of thousands in a crowd; with prices for the bound."""
+        budget, pricing = self.budget, self.pricing
+        steering = Steering(
+            rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.relaxing, stage=self.watch.stage
+        )
+        known = [self.incumbent] + ([] if last is None else [last_runs(last, self.problem, pricing, prices)])
+        if pricing.table.count <= HOT_JOBS:
+            return relax(pricing, self._skeleton(), known, prices, steering)
+        # Changes help to solve from scratch; simplex goes on faster with loads.
+        frames = partial(self._skeleton, by_change=True)
+        master, solved, bound_prices, self.resting = relax_crowd(
+            pricing, frames, known, prices, steering, warm=last is not None
+        )
+        return master, solved, bound_prices
+
+    def _skeleton(self, aside: Aside | None = None, *, by_change: bool = False) -> Skeleton:
         """The master without runs."""
         pricing = self.pricing
-        return skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope, by_change=by_change)
+        return skeleton(self.problem, pricing.frame, pricing.table, pricing.envelope, by_change=by_change, aside=aside)
 
     def _grown(self, master: Master, solved: Solved, rounds: int) -> Solved:
         """Runs at the master's own prices, round by round, until one gains next to nothing."""
@@ -224,7 +242,8 @@ class _Solve:
             relaxed = master.solve()
         else:
             commit = self.problem.commit_slots
-            frame = self._skeleton() if master.frame.rows.by_change else None
+            rest, pricing = self.resting, self.pricing
+            frame = None if rest is None else self._skeleton(rest.aside(pricing.shape, pricing.table.unplaced))
             master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit, frame), relaxed, commit)
             relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)
@@ -241,7 +260,15 @@ class _Solve:
                 found, pumps = better, dive.pump_states(better)
             self.watch.stage("mip")
         assert relaxed.prices is not None
-        return Mix(columns=master.columns, weight=found.weight, unplaced=found.unplaced), pumps, relaxed.prices
+        return self._mix(master.columns, found), pumps, relaxed.prices
+
+    def _mix(self, columns: Columns, found: Solved) -> Mix:
+        """What was found, with the jobs that rest."""
+        rest = self.resting
+        if rest is None:
+            return Mix(columns=columns, weight=found.weight, unplaced=found.unplaced)
+        weight = np.concatenate([found.weight, rest.weight])
+        return Mix(columns=join([columns, rest.columns]), weight=weight, unplaced=found.unplaced + rest.unplaced)
 
     def _pumps(self, master: Master, relaxed: Solved, *, few: bool) -> tuple[Fixed | None, Solved]:
         """Whole pump states of the near horizon, and the relaxation with the runs moved to where there is heat."""
@@ -292,45 +319,40 @@ class _Solve:
     # --- the plan
 
     def _best(self, master: Master, prices: Prices, mixes: list[tuple[Mix, Fixed | None]]) -> Plan:
-        """The cheapest plan, never worse than the simplest rule."""
-        assert self.bound is not None
-        proven = self.bound()
-        self.watch.stage("bound")
+        """The cheapest plan, never worse than the simplest rule; without a bound."""
         report = SolveReport(
             method=METHOD,
             objective_eur=0.0,
-            bound_eur=proven.eur + self.base_eur,
+            bound_eur=-np.inf,
             rolling_gap=0.0,
             bundle_steps=self.bundle_steps,
             columns=master.columns.count,
             base_eur=self.base_eur,
         )
         plans = [self.extractor.plan(mix, prices, report, pumps) for mix, pumps in mixes]
-        plan = min(plans, key=lambda one: one.report.objective_eur)
         self.watch.stage("extract")
-        raised_eur = plan.report.bound_eur + self.whole_eur
-        if raised_eur <= plan.report.objective_eur:
+        return min(plans, key=lambda one: one.report.objective_eur)
+
+    def _proven(self, plan: Plan) -> Plan:
+        """Add bound, gap and times.
+
+        Raises:
+            ArithmeticError: when the plan costs less than its bound by more than rounding: one of the two is wrong.
+        """
+        assert self.bound is not None
+        found = plan.report
+        bound_eur = self.bound().eur + self.base_eur
+        self.watch.stage("bound")
+        size = max(1.0, abs(found.objective_eur - found.base_eur))
+        if bound_eur > found.objective_eur + BELOW * (size + abs(found.base_eur)):
+            raise ArithmeticError(f"a plan of {found.objective_eur:.6f} EUR lies below its bound of {bound_eur:.6f} EUR")
+        if bound_eur + self.whole_eur <= found.objective_eur:
             # Below it lies only a plan that had to let pump states after the commit window go: the relaxed bound holds for it.
-            plan = replace(plan, report=replace(plan.report, bound_eur=raised_eur))
-        return plan
-
-
-def _explained(problem: PlanProblem, plan: Plan, watch: Watch) -> Plan:
-    """Add gap, times and reasons.
-
-    Raises:
-        ArithmeticError: when the plan costs less than its bound by more than rounding: one of the two is wrong.
-    """
-    found = plan.report
-    size = max(1.0, abs(found.objective_eur - found.base_eur))
-    if found.bound_eur > found.objective_eur + BELOW * (size + abs(found.base_eur)):
-        raise ArithmeticError(f"a plan of {found.objective_eur:.6f} EUR lies below its bound of {found.bound_eur:.6f} EUR")
-    bound = min(found.bound_eur, found.objective_eur)
-    gap = (found.objective_eur - bound) / size
-    told = replace(plan, explanations=explain(problem, plan))
-    watch.stage("explain")
-    report = replace(found, bound_eur=bound, rolling_gap=gap, stage_s=watch.stage_s, clock_bit=watch.bit)
-    return replace(told, report=report)
+            bound_eur += self.whole_eur
+        bound_eur = min(bound_eur, found.objective_eur)
+        gap = (found.objective_eur - bound_eur) / size
+        report = replace(found, bound_eur=bound_eur, rolling_gap=gap, stage_s=self.watch.stage_s, clock_bit=self.watch.bit)
+        return replace(plan, report=report)
 
 
 def digest_of(problem: PlanProblem) -> str:

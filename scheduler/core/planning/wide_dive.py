@@ -29,6 +29,8 @@ SAME_EUR = 1e-7
 SMALL_SIZE, DUST = 2, 1e-9
 # Where nothing is found below a limit it rises by this factor, so many times.
 RAISE, RAISES = 8.0, 3
+# After so many batches every so many tries to leave all as it is.
+OPEN_BATCHES, EACH = 6, 3
 
 
 def gangs(problem: PlanProblem) -> BoolArray:
@@ -107,6 +109,8 @@ class WideDive(Dive):
         super().__init__(master, problem.commit_slots, least_eur, held)
         self._small = np.zeros(len(problem.jobs), dtype=np.bool_) if size is None else size >= SMALL_SIZE
         self.gang = gangs(problem)
+        self._later = np.zeros(len(problem.jobs), dtype=np.bool_)
+        self._later[self._of_job[~self.window]] = True
         self._decided: dict[int, Decision] = {}
         self._came_late: set[int] = set()
         self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
@@ -114,7 +118,7 @@ class WideDive(Dive):
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
         """Decide until everything in the window is whole; beyond `batches` solves, or out of time, all at once."""
         self._rest(start)
-        found, share = self._pumps(start), 1.0
+        found, share, batch = self._pumps(start), 1.0, 0
         while True:
             open_jobs = self.open_jobs(found.weight)
             if not len(open_jobs):
@@ -130,6 +134,11 @@ class WideDive(Dive):
                 found = self._gang(found, int(large[order[0]]))
                 continue
             wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
+            batch += 1
+            if batch > OPEN_BATCHES and batch % EACH == 0:
+                ended = self._as_it_is(found)
+                if ended is not None:
+                    return ended
             size = max(1, int(np.ceil(share * len(wanted))))
             if size == 1:
                 found = self._cheapest(found, [wanted[0], self._opposite(wanted[0])])
@@ -140,6 +149,52 @@ class WideDive(Dive):
             else:
                 self._free(wanted[:size])
                 share = share / 2.0
+
+    def _as_it_is(self, found: Solved) -> Solved | None:
+        """Everything in the window as it stands, open jobs where they fit; None when that is dear.
+
+        The last open jobs are a thousandth open, for the few GPUs or kilowatts that whole jobs leave over; each that is decided
+        hands its thousandth on to another, a hundred times over.
+        """
+        opened = self._placed(found)
+        if opened is None:
+            return None
+        could = [job for job in np.unique(self._of_job[self.window]).tolist() if job not in self._decided]
+        decisions = [opened.get(job) or self._decision(found.weight, job) for job in could]
+        stood = self.master.standing()
+        after = self._below(decisions, self._allowed(found))
+        if after is not None and not len(self.open_jobs(after.weight)):
+            return after
+        self._free(decisions)
+        self.master.back_to(stood)
+        return None
+
+    def _placed(self, found: Solved) -> dict[int, Decision] | None:
+        """Decisions about the open jobs: the run of each that has most weight and room beside all whole ones, or later.
+
+        The largest jobs come first. None when one that must begin in the window has no room.
+        """
+        columns, frame = self.master.columns, self.master.frame
+        free = frame.arrays.upper[frame.plant.gpus] * frame.scale.gpus
+        whole = columns.take(np.nonzero(self.window & (found.weight >= 1.0 - WHOLE))[0])
+        np.subtract.at(free, (whole.pool[whole.owner], whole.load_step), whole.load_gpus)
+        decisions: dict[int, Decision] = {}
+        open_jobs = self.open_jobs(found.weight)
+        for job in open_jobs[np.lexsort((open_jobs, -self._gpus[open_jobs]))].tolist():
+            mine = self._mine(job)
+            for run in mine[np.argsort(-found.weight[mine], kind="stable")].tolist():
+                load = slice(columns.load_first[run], columns.load_first[run + 1])
+                at = columns.pool[run], columns.load_step[load]
+                left = free[at] - columns.load_gpus[load]
+                if found.weight[run] > WHOLE and left.min() >= -WHOLE:
+                    free[at] = left
+                    decisions[job] = Decision(job=job, column=run, clear=1.0)
+                    break
+            else:
+                if not self._later[job]:
+                    return None
+                decisions[job] = Decision(job=job, column=None, clear=1.0)
+        return decisions
 
     def _rest(self, start: Solved) -> None:
         """Small jobs that the relaxation begins later keep the mix that they have there.
@@ -159,19 +214,18 @@ class WideDive(Dive):
 
     def _below(self, decisions: list[Decision], limit_eur: float) -> Solved | None:
         """Solve with decisions; None when they cost more than a limit."""
-        for one in decisions:
-            self._bound(one, fix=True)
+        self._bound(decisions, fix=True)
         return self.master.try_below(limit_eur)
 
     def _opposite(self, decision: Decision) -> Decision:
         """Later instead of a run in the window, and the other way round."""
-        mine = np.nonzero((self._of_job == decision.job) & self.window)[0]
+        mine = self._mine(decision.job)
         return Decision(job=decision.job, column=None if decision.column is not None else int(mine[0]), clear=0.0)
 
     def _gang(self, found: Solved, job: int) -> Solved:
         """Decide one gang: as the relaxation leans, on another pool, or later."""
         first = self._decision(found.weight, job)
-        mine = np.nonzero((self._of_job == job) & self.window)[0]
+        mine = self._mine(job)
         pool = self.master.columns.pool
         options = [first]
         for one in np.unique(pool[mine]):
@@ -183,13 +237,14 @@ class WideDive(Dive):
             options.append(Decision(job=job, column=None, clear=0.0))
         return self._cheapest(found, options)
 
-    def _bound(self, decision: Decision, *, fix: bool) -> None:
-        """Write a decision into the bounds and remember it, or take it back."""
-        super()._bound(decision, fix=fix)
-        if fix:
-            self._decided[decision.job] = decision
-        else:
-            self._decided.pop(decision.job, None)
+    def _bound(self, decisions: list[Decision], *, fix: bool) -> None:
+        """Write decisions into the bounds and remember them, or take them back."""
+        super()._bound(decisions, fix=fix)
+        for one in decisions:
+            if fix:
+                self._decided[one.job] = one
+            else:
+                self._decided.pop(one.job, None)
 
     def _cheapest(self, found: Solved, options: list[Decision]) -> Solved:
         """Fix a job to the first option that costs next to nothing, else to the one that costs least.
@@ -206,7 +261,7 @@ class WideDive(Dive):
                 best = self._tried(found, options, limit_eur)
         if best is None:
             return self._both(options[0], self._fixed([options[0]]))
-        self._bound(best[0], fix=True)
+        self._bound([best[0]], fix=True)
         return best[1]
 
     def _tried(self, found: Solved, options: list[Decision], limit_eur: float) -> tuple[Decision, Solved] | None:

@@ -19,7 +19,7 @@ from scheduler.core.planning.aggregate import Prices
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.master import Master, Skeleton, Solved, early, priced_eur
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.sizes import HOT_JOBS, MOST_RUNS, cheapest_few, sizes
+from scheduler.core.planning.sizes import MOST_RUNS, cheapest_few, sizes
 from scheduler.core.planning.wide_dive import NOW_FRACTION
 from scheduler.domain.time import BoolArray, IntArray
 
@@ -27,10 +27,9 @@ from scheduler.domain.time import BoolArray, IntArray
 FIRST_PER_JOB, PER_JOB = np.array([3, 3, 3, 2]), np.array([2, 2, 1, 1])
 # Reduced cost above which a later run leaves, as a share of what a job costs on average.
 DEAR_SHARE = 0.005
-# Rounds end when one gains less than this share of the target gap; hot ones are cheap: so many times the budget's. Beyond, it
-# is so much per job: an LP takes 1.5 s with 2,000 of them, 5 s with 5,000.
-HOT_GAIN, LEAST_GAIN_PER_JOB = 0.07, 7.5e-5
-HOT_ROUNDS = 2
+# Rounds end when one gains less than this share of the target gap; they are cheap: so many times the budget's.
+LEAST_GAIN = 0.07
+ROUNDS = 2
 # Where the prices of the bound lie between those of the last search and those of the LP. After three LPs of 5,000 jobs the
 # bound is up to 0.07 % higher there than half-way, after five it is the same.
 BOUND_SHARE = 0.75
@@ -62,30 +61,30 @@ def relax(
         The master, its solution at a vertex, and prices for the bound: between those at which runs were looked for last and
         those of the solution, where it is higher than at either.
     """
-    hot, size = pricing.table.count <= HOT_JOBS, sizes(pricing.table)
-    master = Master(frame, _first(pricing, known, prices, size))
+    size = sizes(pricing.table)
+    found = [*known, *pricing.recent, pricing.columns(prices, FIRST_PER_JOB[size])]
+    master = Master(frame, first_runs(pricing, found, prices, known))
     solved = master.solve(barrier=True)
     steering.stage("lp")
-    least_gain = HOT_GAIN if hot else LEAST_GAIN_PER_JOB * pricing.table.count
-    least_eur = least_gain * steering.target_gap * max(1.0, abs(solved.objective_eur))
-    for _ in range(steering.rounds * (HOT_ROUNDS if hot else 1)):
+    least_eur = LEAST_GAIN * steering.target_gap * max(1.0, abs(solved.objective_eur))
+    for _ in range(steering.rounds * ROUNDS):
         assert solved.prices is not None
         if steering.brake():
             break
-        prices = _between(prices, solved.prices, 0.5)
+        prices = between(prices, solved.prices, 0.5)
         new = pricing.columns(prices, PER_JOB[size])
         master = master.part(useful(master, solved, pricing.problem.commit_slots, MOST_RUNS[size]))
         added = master.add(new)
         before = solved.objective_eur
-        solved = master.solve(grown=True, barrier=bool(added) and not hot)
+        solved = master.solve(grown=True)
         steering.stage("lp")
         if not added or before - solved.objective_eur < least_eur:
             break
     assert solved.prices is not None
-    return master, solved, _between(prices, solved.prices, BOUND_SHARE)
+    return master, solved, between(prices, solved.prices, BOUND_SHARE)
 
 
-def _between(one: Prices, other: Prices, share: float) -> Prices:
+def between(one: Prices, other: Prices, share: float) -> Prices:
     """Prices that lie so far on the way from the one to the other."""
     return Prices(
         gpu_eur_per_gpu_h=(1.0 - share) * one.gpu_eur_per_gpu_h + share * other.gpu_eur_per_gpu_h,
@@ -93,12 +92,12 @@ def _between(one: Prices, other: Prices, share: float) -> Prices:
     )
 
 
-def _first(pricing: Pricing, known: list[Columns], prices: Prices, size: IntArray) -> Columns:
-    """Runs to begin with: those known, and the cheapest few of every job of the bundle's answers and the best at its prices."""
-    columns = join([*known, *pricing.recent, pricing.columns(prices, FIRST_PER_JOB[size])])
+def first_runs(pricing: Pricing, found: list[Columns], prices: Prices, sure: list[Columns]) -> Columns:
+    """Runs to begin with: of those found the cheapest few of every job, and in any case those that are sure to stay."""
+    columns = join(found)
     cost = priced_eur(columns, prices, pricing.frame.hours)
-    sure = np.isin(columns.key, np.concatenate([np.zeros(0, dtype=np.int64), *(one.key for one in known)]))
-    return columns.take(cheapest_few(columns, cost, sure, MOST_RUNS[size]))
+    stay = np.isin(columns.key, np.concatenate([np.zeros(0, dtype=np.int64), *(one.key for one in sure)]))
+    return columns.take(cheapest_few(columns, cost, stay, MOST_RUNS[sizes(pricing.table)]))
 
 
 def useful(master: Master, solved: Solved, commit_slots: int, most: IntArray) -> BoolArray:

@@ -104,13 +104,51 @@ def test_a_job_that_comes_too_late_is_decided_before_smaller_ones(relaxed: tuple
     waiting = np.nonzero(~pricing.table.running)[0]
     large, little = int(waiting[np.argmax(sizes[waiting])]), int(waiting[np.argmin(sizes[waiting])])
     for job in (large, little):
-        dive._bound(Decision(job=job, column=None, clear=1.0), fix=True)
+        dive._bound([Decision(job=job, column=None, clear=1.0)], fix=True)
     assert dive._make_room(large)
     assert list(dive._decided) == [large]
     # Nothing is as small as the other one, and no job comes first twice.
     assert not dive._make_room(little)
-    dive._bound(Decision(job=little, column=None, clear=1.0), fix=True)
+    dive._bound([Decision(job=little, column=None, clear=1.0)], fix=True)
     assert not dive._make_room(large)
+
+
+def test_open_jobs_are_placed_beside_whole_ones_without_more_gpus_than_there_are(
+    relaxed: tuple[Pricing, Master, Solved],
+) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    opened = dive.open_jobs(start.weight).tolist()
+    placed = dive._placed(start)
+    assert opened
+    assert placed is not None
+    assert sorted(placed) == opened
+    whole = np.nonzero(dive.window & (start.weight > 1.0 - 1e-6))[0].tolist()
+    runs = small.columns.take(np.array([*whole, *(one.column for one in placed.values() if one.column is not None)]))
+    used = np.zeros(pricing.shape)
+    np.add.at(used, (runs.pool[runs.owner], runs.load_step), runs.load_gpus)
+    free = np.array([pricing.frame.mean(pool.gpus_free) for pool in pricing.problem.pools])
+    assert (used <= free + 1e-6).all()
+    # Who is put off had no run with a part of it that would still fit.
+    assert any(one.column is not None for one in placed.values())
+
+
+def test_what_is_left_as_it_is_is_whole_and_not_dear(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+    dear = WideDive(small, pricing.problem, -abs(solved.objective_eur))
+    # Nothing is as cheap as that: all is taken back, and the relaxation stands where it stood.
+    assert dear._as_it_is(start) is None
+    assert not dear._decided
+    assert small.solve().objective_eur == pytest.approx(start.objective_eur, rel=1e-9)
+    free = WideDive(small, pricing.problem, abs(solved.objective_eur))
+    found = free._as_it_is(start)
+    assert found is not None
+    assert not len(free.open_jobs(found.weight))
+    assert found.objective_eur >= start.objective_eur - 1e-6
 
 
 def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
