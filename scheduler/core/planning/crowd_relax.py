@@ -19,7 +19,7 @@ from scheduler.core.planning.wide_relax import FIRST_PER_JOB, PER_JOB, Steering,
 
 # The LP after one that gained less than this share of the target gap, times a power of the jobs, is the last: a round gains a
 # quarter of the one before it, and takes 0.7 s with 2,000 jobs, 2 s with 5,000. From a guess the bound of 5,000 lags behind.
-LAST_GAIN_COLD, LAST_GAIN_WARM = (2e-8, 2), (1e-11, 3)
+LAST_GAIN_COLD, LAST_GAIN_WARM = (2e-8, 2), (2e-11, 3)
 # Shares of the way to the prices of the LP at which the bound is tried, as long as it gains this share of itself by it.
 BOUND_SHARES, BOUND_GAIN = (0.75, 0.5, 0.25), 1e-3
 # So many times the budget's rounds.

@@ -15,7 +15,7 @@ from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
 from scheduler.core.planning.master import STRETCHES, Master, Skeleton, Solved, early, reduced_eur
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.sizes import MOST_RUNS, cheapest_few, sizes
+from scheduler.core.planning.sizes import HOT_JOBS, MOST_RUNS, cheapest_few, sizes
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
@@ -109,6 +109,8 @@ class WideDive(Dive):
         super().__init__(master, problem.commit_slots, least_eur, held)
         self._small = np.zeros(len(problem.jobs), dtype=np.bool_) if size is None else size >= SMALL_SIZE
         self.gang = gangs(problem)
+        # Of thousands of jobs somebody always takes up what is left over.
+        self._hands_on = len(problem.jobs) > HOT_JOBS
         self._later = np.zeros(len(problem.jobs), dtype=np.bool_)
         self._later[self._of_job[~self.window]] = True
         self._decided: dict[int, Decision] = {}
@@ -124,6 +126,9 @@ class WideDive(Dive):
             if not len(open_jobs):
                 return found
             batches -= 1
+            ended = self._as_it_is(found, np.inf) if batches <= 0 else None
+            if ended is not None:
+                return ended
             if batches <= 0 or out_of_time():
                 # Dual simplex took ten seconds with 5,000 jobs, an interior point from scratch three.
                 return self._at_once(found, barrier=True)
@@ -135,8 +140,8 @@ class WideDive(Dive):
                 continue
             wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
             batch += 1
-            if batch > OPEN_BATCHES and batch % EACH == 0:
-                ended = self._as_it_is(found)
+            if self._hands_on and batch > OPEN_BATCHES and batch % EACH == 0:
+                ended = self._as_it_is(found, self._allowed(found))
                 if ended is not None:
                     return ended
             size = max(1, int(np.ceil(share * len(wanted))))
@@ -150,8 +155,8 @@ class WideDive(Dive):
                 self._free(wanted[:size])
                 share = share / 2.0
 
-    def _as_it_is(self, found: Solved) -> Solved | None:
-        """Everything in the window as it stands, open jobs where they fit; None when that is dear.
+    def _as_it_is(self, found: Solved, limit_eur: float) -> Solved | None:
+        """Everything in the window as it stands, open jobs where they fit; None when that costs more than a limit.
 
         The last open jobs are a thousandth open, for the few GPUs or kilowatts that whole jobs leave over; each that is decided
         hands its thousandth on to another, a hundred times over.
@@ -162,7 +167,7 @@ class WideDive(Dive):
         could = [job for job in np.unique(self._of_job[self.window]).tolist() if job not in self._decided]
         decisions = [opened.get(job) or self._decision(found.weight, job) for job in could]
         stood = self.master.standing()
-        after = self._below(decisions, self._allowed(found))
+        after = self._below(decisions, limit_eur)
         if after is not None and not len(self.open_jobs(after.weight)):
             return after
         self._free(decisions)

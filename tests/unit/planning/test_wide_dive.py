@@ -139,16 +139,27 @@ def test_what_is_left_as_it_is_is_whole_and_not_dear(relaxed: tuple[Pricing, Mas
     pricing, master, solved = relaxed
     small = narrowed(master, solved, pricing.problem.commit_slots)
     start = small.solve()
-    dear = WideDive(small, pricing.problem, -abs(solved.objective_eur))
-    # Nothing is as cheap as that: all is taken back, and the relaxation stands where it stood.
-    assert dear._as_it_is(start) is None
-    assert not dear._decided
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    # Nothing is cheaper than the relaxation: all is taken back, and it stands where it stood.
+    assert dive._as_it_is(start, start.objective_eur - 0.01) is None
+    assert not dive._decided
     assert small.solve().objective_eur == pytest.approx(start.objective_eur, rel=1e-9)
-    free = WideDive(small, pricing.problem, abs(solved.objective_eur))
-    found = free._as_it_is(start)
+    found = dive._as_it_is(start, np.inf)
     assert found is not None
-    assert not len(free.open_jobs(found.weight))
+    assert not len(dive.open_jobs(found.weight))
     assert found.objective_eur >= start.objective_eur - 1e-6
+
+
+def test_a_dive_without_solves_left_leaves_all_where_it_fits(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    assert len(dive.open_jobs(start.weight))
+    found = dive.run(start, 1, lambda: False)
+    assert not len(dive.open_jobs(found.weight))
+    # No GPU is taken twice, as capacity costs 80 EUR per hour.
+    assert found.plant[small.frame.plant.over].max() == pytest.approx(start.plant[small.frame.plant.over].max(), abs=1e-9)
 
 
 def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
