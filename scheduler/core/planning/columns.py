@@ -85,6 +85,29 @@ class Columns:
         )
 
 
+def loads_by(
+    columns: Columns, group: IntArray, shape: tuple[int, int, int], weight: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """GPUs held and extra draw in kW per (group, pool, step), runs added up.
+
+    Args:
+        columns: runs.
+        group: group of every run.
+        shape: groups, pools, steps.
+        weight: of every run; None: whole.
+    """
+    groups, pools, steps = shape
+    owner = columns.owner
+    at = (group[owner] * pools + columns.pool[owner]) * steps + columns.load_step
+    each = 1.0 if weight is None else weight[owner]
+
+    def added(load: FloatArray) -> FloatArray:
+        total = np.bincount(at, weights=load * each, minlength=groups * pools * steps)
+        return np.asarray(total, dtype=np.float64).reshape(shape)
+
+    return added(columns.load_gpus), added(columns.load_kw)
+
+
 def _take_ragged(values: Values, first: IntArray, index: IntArray) -> tuple[Values, IntArray]:
     """Rows of a ragged array."""
     length = np.diff(first)[index]

@@ -17,42 +17,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.core.planning.aggregate import Prices
-from scheduler.core.planning.columns import Columns, join
+from scheduler.core.planning.columns import Columns, join, loads_by
 from scheduler.core.planning.master import Aside, Master, Solved, early, priced_eur
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.sizes import MOST_RUNS, cheapest_few, sizes
-from scheduler.core.planning.wide_dive import SMALL_SIZE, kept_eur
+from scheduler.core.planning.sizes import MOST_RUNS, SMALL_SIZE, cheapest_few, sizes
+from scheduler.core.planning.wide_dive import DUST, kept_eur
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
 GROUPS = 6
-# A weight up to this is none.
-DUST = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resting:
-    """Jobs that are decided on later and keep their mixture: flags, runs with their weights, unplaced shares.
+    """Jobs that are decided on later and keep their mixture: runs with their weights, unplaced shares, shape (jobs,).
 
-    jobs, unplaced: shape (jobs,). weight: shape (columns,).
+    aside: all of them as one group with one answer.
     """
 
-    jobs: BoolArray
+    aside: Aside
     columns: Columns
     weight: FloatArray
     unplaced: FloatArray
-
-    def aside(self, shape: tuple[int, int], unplaced_eur: FloatArray) -> Aside:
-        """All of them as one group with one answer; shape: pools, steps; `unplaced_eur`: cost of each job left out."""
-        pools, steps = shape
-        owner = self.columns.owner
-        at = self.columns.pool[owner] * steps + self.columns.load_step
-        weight = self.weight[owner]
-        gpus, draw = np.zeros(pools * steps), np.zeros(pools * steps)
-        np.add.at(gpus, at, self.columns.load_gpus * weight)
-        np.add.at(draw, at, self.columns.load_kw * weight)
-        cost = float((self.columns.cost * self.weight).sum() + (unplaced_eur * self.unplaced).sum())
-        one = (1, 1, pools, steps)
-        return Aside(jobs=self.jobs, cost=np.full((1, 1), cost), gpus=gpus.reshape(one), draw_kw=draw.reshape(one))
 
 
 class Crowd:
@@ -84,21 +69,17 @@ class Crowd:
 
     def aside(self) -> Aside:
         """All answers; a job that answered with no run is left out."""
-        pools, steps = self._pricing.shape
-        shape = (GROUPS, len(self._chosen), pools, steps)
+        shape = (GROUPS, len(self._chosen), *self._pricing.shape)
         left_out_eur = self._pricing.table.unplaced[self._index]
-        cost, gpus, draw = np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape)
+        cost, gpus, draw_kw = np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape)
         for answer, chosen in enumerate(self._chosen):
             some = chosen >= 0
             eur = left_out_eur.copy()
             eur[some] = self._runs.cost[chosen[some]]
             cost[:, answer] = np.bincount(self._group, weights=eur, minlength=GROUPS)
             picked = self._runs.take(chosen[some])
-            owner = picked.owner
-            at = (self._group[some][owner] * pools + picked.pool[owner]) * steps + picked.load_step
-            for load, total in ((picked.load_gpus, gpus), (picked.load_kw, draw)):
-                total[:, answer] = np.bincount(at, weights=load, minlength=GROUPS * pools * steps).reshape(GROUPS, pools, steps)
-        return Aside(jobs=self.jobs, cost=cost, gpus=gpus, draw_kw=draw)
+            gpus[:, answer], draw_kw[:, answer] = loads_by(picked, self._group[some], (GROUPS, *self._pricing.shape))
+        return Aside(jobs=self.jobs, cost=cost, gpus=gpus, draw_kw=draw_kw)
 
     def parted(self, master: Master, solved: Solved, new: Columns) -> tuple[Columns, Resting]:
         """Runs of the jobs that may begin in the commit window, for rows of their own, and the others as the mixture has them.
@@ -119,13 +100,21 @@ class Crowd:
         cheap = cost - least[columns.job] < kept_eur(solved, now)
         awake = np.zeros(count, dtype=np.bool_)
         awake[columns.job[cheap & now]] = True
-        mixed = self._mixture(weight, self.jobs).columns
+        mixed, _, _ = self._mixture(weight, self.jobs)
         awake[mixed.job[early(mixed, commit_slots)]] = True
         mine = awake[columns.job] & cheap & cheapest_few(columns, cost, np.zeros(columns.count, dtype=np.bool_), self._most)
-        return columns.take(mine), self._mixture(weight, self.jobs & ~awake)
+        return columns.take(mine), self._resting(weight, self.jobs & ~awake)
 
-    def _mixture(self, weight: FloatArray, jobs: BoolArray) -> Resting:
-        """What some of the jobs do in a mixture of answers; weight: shape (groups, answers)."""
+    def _resting(self, weight: FloatArray, jobs: BoolArray) -> Resting:
+        """Jobs that keep what they do in a mixture; weight: shape (groups, answers)."""
+        runs, share, unplaced = self._mixture(weight, jobs)
+        gpus, draw_kw = loads_by(runs, np.zeros(runs.count, dtype=np.int64), (1, *self._pricing.shape), share)
+        eur = float((runs.cost * share).sum() + (self._pricing.table.unplaced * unplaced).sum())
+        aside = Aside(jobs=jobs, cost=np.full((1, 1), eur), gpus=gpus[:, None], draw_kw=draw_kw[:, None])
+        return Resting(aside=aside, columns=runs, weight=share, unplaced=unplaced)
+
+    def _mixture(self, weight: FloatArray, jobs: BoolArray) -> tuple[Columns, FloatArray, FloatArray]:
+        """Runs of some of the jobs in a mixture, their weights, and the jobs' unplaced shares, shape (jobs,)."""
         here = np.nonzero(jobs[self._index])[0]
         chosen = np.stack(self._chosen)[:, here]
         share = weight.T[:, self._group[here]]
@@ -135,4 +124,4 @@ class Crowd:
         run, back = np.unique(chosen[used & some], return_inverse=True)
         weights = np.zeros(len(run))
         np.add.at(weights, back, share[used & some])
-        return Resting(jobs=jobs, columns=self._runs.take(run), weight=weights, unplaced=unplaced)
+        return self._runs.take(run), weights, unplaced

@@ -74,7 +74,7 @@ def relax_crowd(
         gain_eur = before - solved.objective_eur
         steering.stage("lp")
     awake, resting = crowd.parted(master, solved, new)
-    master = Master(frames(resting.aside(pricing.shape, pricing.table.unplaced)), join([runs, awake]))
+    master = Master(frames(resting.aside), join([runs, awake]))
     solved = master.solve(barrier=True)
     steering.stage("lp")
     assert solved.prices is not None

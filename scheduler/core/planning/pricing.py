@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scheduler.core.planning.aggregate import AggregateLp, Envelope, Prices, envelope_of
-from scheduler.core.planning.columns import Columns, Picks, join, write_columns
+from scheduler.core.planning.columns import Columns, Picks, join, loads_by, write_columns
 from scheduler.core.planning.lower_bound import JobBounds, job_bounds, tightened
 from scheduler.core.planning.options import Pairs, taken, thinned
 from scheduler.core.planning.oracle import Oracle, Priced
@@ -106,15 +106,10 @@ class Pricing:
 
     def _group_loads(self, columns: Columns) -> FloatArray:
         """Mean GPUs and draw of chosen runs per (group, pool, step), flat per group."""
-        size = self.shape[0] * self.shape[1]
-        if columns.count == 0:
-            return np.zeros((JOB_GROUPS, 2 * size))
-        self.recent.append(columns)
-        owner = columns.owner
-        at = (self._group[columns.job[owner]] * self.shape[0] + columns.pool[owner]) * self.shape[1] + columns.load_step
-        gpus = np.bincount(at, weights=columns.load_gpus, minlength=JOB_GROUPS * size)
-        draw = np.bincount(at, weights=columns.load_kw, minlength=JOB_GROUPS * size)
-        return np.hstack([gpus.reshape(JOB_GROUPS, size), draw.reshape(JOB_GROUPS, size)])
+        if columns.count:
+            self.recent.append(columns)
+        loads = loads_by(columns, self._group[columns.job], (JOB_GROUPS, *self.shape))
+        return np.hstack([load.reshape(JOB_GROUPS, -1) for load in loads])
 
     def bound(self, prices: Prices, plant_eur: float | None = None) -> Bound:
         """Lower bound on every plan at these prices, over all cap profiles; `plant_eur`: the plant's part, if it is known."""

@@ -17,6 +17,8 @@ HOT_JOBS = 1000
 # Shares of all work at which the sizes end, the largest jobs first; and the most runs that a job of each size keeps.
 WORK_SHARES = (0.8, 0.95, 0.99)
 MOST_RUNS = np.array([20, 12, 8, 5])
+# Jobs of this size and above count as small.
+SMALL_SIZE = 2
 
 
 def sizes(table: JobTable) -> IntArray:

@@ -242,8 +242,7 @@ class _Solve:
             relaxed = master.solve()
         else:
             commit = self.problem.commit_slots
-            rest, pricing = self.resting, self.pricing
-            frame = None if rest is None else self._skeleton(rest.aside(pricing.shape, pricing.table.unplaced))
+            frame = None if self.resting is None else self._skeleton(self.resting.aside)
             master = with_fallbacks(self.pricing, narrowed(master, relaxed, commit, frame), relaxed, commit)
             relaxed = master.solve(grown=True)
         least_eur = DIVE_STEP * self.budget.target_gap * self._size(relaxed.objective_eur)

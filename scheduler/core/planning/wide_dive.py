@@ -15,7 +15,7 @@ from scheduler.core.planning.aggregate import Fixed
 from scheduler.core.planning.dive import BATCH_RISE, WHOLE, Decision, Dive
 from scheduler.core.planning.master import STRETCHES, Master, Skeleton, Solved, early, reduced_eur
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.sizes import HOT_JOBS, MOST_RUNS, cheapest_few, sizes
+from scheduler.core.planning.sizes import HOT_JOBS, MOST_RUNS, SMALL_SIZE, cheapest_few, sizes
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.time import BoolArray, FloatArray, IntArray
 
@@ -25,8 +25,8 @@ GANG_FRACTION = 1.0 / 16.0
 NOW_FRACTION, KEPT_FRACTION = 1e-4, 1e-5
 # A reduced cost so far below nothing is rounding, EUR.
 SAME_EUR = 1e-7
-# Jobs of this size and above count as small; a weight up to the second is none.
-SMALL_SIZE, DUST = 2, 1e-9
+# A weight up to this is none.
+DUST = 1e-9
 # Where nothing is found below a limit it rises by this factor, so many times.
 RAISE, RAISES = 8.0, 3
 # After so many batches every so many tries to leave all as it is.
@@ -118,7 +118,7 @@ class WideDive(Dive):
         self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
-        """Decide until everything in the window is whole; beyond `batches` solves, or out of time, all at once."""
+        """Decide until everything in the window is whole; beyond `batches` solves as it stands, out of time all at once."""
         self._rest(start)
         found, share, batch = self._pumps(start), 1.0, 0
         while True:

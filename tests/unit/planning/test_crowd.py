@@ -18,7 +18,7 @@ from scheduler.core.planning.incumbent import first_come_columns
 from scheduler.core.planning.instances import instance, perturbed
 from scheduler.core.planning.master import Aside, Master, Skeleton, early, skeleton
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.wide_dive import SMALL_SIZE
+from scheduler.core.planning.sizes import SMALL_SIZE
 from scheduler.core.planning.wide_relax import Steering
 from scheduler.domain.plan import Plan
 from scheduler.domain.settings import SolveBudget
@@ -128,11 +128,11 @@ def test_the_relaxation_with_a_crowd_comes_near_that_of_all_runs(pricing: Pricin
     assert solved.objective_eur >= pricing.bound(bound_prices).eur
     # Whoever may begin now has runs of his own; the others add up to one, and begin later.
     commit = pricing.problem.commit_slots
-    assert resting.jobs.any()
-    assert not resting.jobs[master.columns.job].any()
+    assert resting.aside.jobs.any()
+    assert not resting.aside.jobs[master.columns.job].any()
     assert not early(resting.columns, commit).any()
     shares = np.bincount(resting.columns.job, weights=resting.weight, minlength=JOBS) + resting.unplaced
-    np.testing.assert_allclose(shares, np.where(resting.jobs, 1.0, 0.0), atol=1e-9)
+    np.testing.assert_allclose(shares, np.where(resting.aside.jobs, 1.0, 0.0), atol=1e-9)
 
 
 def plan_of(last: Plan | None = None) -> Plan:
