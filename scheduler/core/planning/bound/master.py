@@ -149,6 +149,8 @@ class Master:
         start, index, value, cost = [0], [], [], []
         for job in range(len(answer.value_eur)):
             used = slice(int(answer.first[job]), int(answer.first[job + 1]))
+            if used.start == used.stop:
+                continue  # No schedule was met; one that uses nothing would be a job done for nothing.
             gpu_h, draw_kwh, row = answer.gpu_h[used], answer.draw_kwh[used], answer.row[used]
             shape = np.round(np.concatenate([row, gpu_h, draw_kwh, [answer.pool[job]]]), SAME_DECIMALS).tobytes()
             if (job, shape) in self._seen:

@@ -37,7 +37,8 @@ class Answer:
     """What the jobs do at given prices: one mixture of schedules per job.
 
     value_eur: certified least cost per job at the prices. own_eur: waiting, lateness, slowdown and stops of the mixture.
-    pool: (jobs,). Job j uses gpu_h[i] GPU-hours and draw_kwh[i] of extra draw in row[i] for first[j] <= i < first[j + 1].
+    pool: (jobs,). Job j uses gpu_h[i] GPU-hours and draw_kwh[i] of extra draw in row[i] for first[j] <= i < first[j + 1];
+    nothing at all where no schedule was met, as happens at prices a thousand times too high.
     """
 
     value_eur: FloatArray
