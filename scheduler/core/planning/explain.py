@@ -13,8 +13,8 @@ from datetime import datetime
 import numpy as np
 
 from scheduler.core.planning.expected import is_expected
-from scheduler.core.planning.quotes import extended, quote, quotes_at
-from scheduler.core.planning.recount import draws_kw, earliest_fit, kw_el_per_draw_kw, loads_of, shortfalls_kwh, slot_shares
+from scheduler.core.planning.quotes import Quote, RunPrices, quote, quotes_at, run_loads, run_prices, tail_slots_of
+from scheduler.core.planning.recount import Room, kw_el_per_draw_kw, loads_of, shortfalls_kwh
 from scheduler.domain.plan import Explanation, Plan, PlannedJob, RunOption, WaitReason
 from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.time import FloatArray
@@ -40,28 +40,38 @@ class _Cause:
 class _View:
     """What all explanations of one plan share.
 
-    gpus_left: per pool and slot, free of the planned runs. missing_kwh: of each commitment.
+    prices: of the plan, as far as any of its runs could reach. power_eur_per_kwh: of a pool's extra draw without its heat, and
+    factor: kW of electricity per kW of it. room: beside the planned runs. missing_kwh: of each commitment.
     """
 
     problem: PlanProblem
     plan: Plan
-    gpus_left: FloatArray
-    price_eur_per_kwh: FloatArray
+    prices: RunPrices
+    power_eur_per_kwh: FloatArray
+    factor: FloatArray
+    room: Room
     missing_kwh: tuple[float, ...]
 
 
 def explain(problem: PlanProblem, plan: Plan) -> tuple[Explanation, ...]:
     """Explain every job that is here and does not run yet, or is stopped; expected arrivals are nobody's job."""
-    price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
     free = np.array([pool.gpus_free for pool in problem.pools]).reshape(len(problem.pools), problem.grid.slots)
+    jobs = {job.job_id: job for job in problem.jobs}
+    slots, pools = problem.grid.slots, range(len(problem.pools))
+    reach = [tail_slots_of(job, problem.grid.slot_s) for job in problem.jobs]
+    reach += [planned.main.end_slot - slots for planned in plan.jobs if planned.main is not None]
+    prices = run_prices(problem, plan.duals, max(reach, default=0))
+    factor = np.array([kw_el_per_draw_kw(problem, pool) for pool in pools]).reshape(len(pools), 1)
+    price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
     view = _View(
         problem=problem,
         plan=plan,
-        gpus_left=free - loads_of(problem, plan.jobs).gpus,
-        price_eur_per_kwh=price,
+        prices=prices,
+        power_eur_per_kwh=np.concatenate([factor * price, prices.draw[:, slots:]], axis=1),
+        factor=factor[:, 0],
+        room=Room(free - loads_of(problem, plan.jobs).gpus),
         missing_kwh=tuple(float(kwh) for kwh in shortfalls_kwh(problem, plan)),
     )
-    jobs = {job.job_id: job for job in problem.jobs}
     return tuple(
         _explain(view, jobs[planned.job_id], planned)
         for planned in plan.jobs
@@ -80,8 +90,9 @@ def _explain(view: _View, job: PlanJob, planned: PlannedJob) -> Explanation:
     main = planned.main
     if main is None:
         return _without_start(view, job)
-    causes = sorted(_causes(view, job, main), key=lambda cause: -cause.gain_eur)
-    saves = max(0.0, _cheapest_now_eur(view, job) - quote(view.problem, view.plan.duals, job, main).total_eur)
+    planned_at = quote(view.problem, view.prices, job, main)
+    causes = sorted(_causes(view, job, main, planned_at), key=lambda cause: -cause.gain_eur)
+    saves = max(0.0, _cheapest_now_eur(view, job) - planned_at.total_eur)
     may_move = main.start_slot >= view.plan.commit_slots or not planned.decided
     reason, words = _reason(view, job, main, causes)
     latest = job.latest_start_slot
@@ -154,32 +165,29 @@ def _pool_names(view: _View, job: PlanJob) -> str:
 
 def _full_until(view: _View, job: PlanJob, slots: int) -> int:
     """First slot from the release on in which the gang fits beside the others for its whole run, on any of its pools."""
-    found = earliest_fit(job, view.gpus_left, slots)
+    found = view.room.earliest_fit(job, slots)
     return view.problem.grid.slots if found is None else found[0]
 
 
 def _cheapest_now_eur(view: _View, job: PlanJob) -> float:
     """Cheapest run that starts at the release, at the plan's prices."""
     slot = min(job.release_slot, view.problem.grid.slots - 1)
-    return float(quotes_at(view.problem, view.plan.duals, job, np.array([slot])).min())
+    return float(quotes_at(view.problem, view.prices, job, np.array([slot])).min())
 
 
-def _causes(view: _View, job: PlanJob, main: RunOption) -> list[_Cause]:
-    """Where the gain of the planned start over the same run now comes from."""
-    problem, duals = view.problem, view.plan.duals
+def _causes(view: _View, job: PlanJob, main: RunOption, then: Quote) -> list[_Cause]:
+    """Where the gain of the planned start, which costs `then`, over the same run now comes from."""
+    problem, pool = view.problem, main.pool
     now = replace(main, start_slot=job.release_slot)
-    more = max(0, main.end_slot - problem.grid.slots)
-    shares = slot_shares(main) * problem.grid.slot_h
-    kwh = shares * draws_kw(problem, job, main)
-    windows = (slice(now.start_slot, now.end_slot), slice(main.start_slot, main.end_slot))
-    factor = kw_el_per_draw_kw(problem, main.pool)
-    draw = extended(duals.draw_eur_per_kwh, problem, more, draw=True)[main.pool]
-    power = np.concatenate([factor * view.price_eur_per_kwh, draw[problem.grid.slots :]])
-    gpu = extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[main.pool]
-    worth = power - draw
-    power_now, power_then = (float((kwh * power[window]).sum()) for window in windows)
-    heat_now, heat_then = (float((kwh * worth[window]).sum()) for window in windows)
-    gpu_now, gpu_then = (float((shares * gpu[window]).sum()) * job.gpus for window in windows)
+    before, after = slice(now.start_slot, now.end_slot), slice(main.start_slot, main.end_slot)
+    gpu_h, kwh = run_loads(problem, job, main)
+    power = view.power_eur_per_kwh[pool]
+    power_now, power_then = float((kwh * power[before]).sum()), float((kwh * power[after]).sum())
+    # What the heat is worth: the electricity of a draw less all that the draw costs.
+    heat_now = power_now - float((kwh * view.prices.draw[pool, before]).sum())
+    heat_then = power_then - then.draw_eur
+    gpu_now, gpu_then = float((gpu_h * view.prices.gpu[pool, before]).sum()), then.gpu_eur
+    factor = view.factor[pool]
     cheaper = eur_per_mwh_from_eur_per_kwh((power_now - power_then) / max(1e-9, factor * float(kwh.sum())))
     site = heat_now < -LEAST_EUR
     return [

@@ -13,8 +13,8 @@ import numpy as np
 from scheduler.core.planning.plant_rule import plant_by_rule
 from scheduler.core.planning.recount import (
     Loads,
+    Room,
     cost_terms,
-    earliest_fit,
     it_kw,
     kw_el_per_draw_kw,
     loads_of,
@@ -72,7 +72,7 @@ def _place(problem: PlanProblem, job: PlanJob, free: FloatArray) -> PlannedJob:
     """One job at full power; takes its GPUs out of `free`."""
     length = job.work_s / (job.points[0].speed * problem.grid.slot_s)
     slots = max(1, int(np.ceil(length - 1e-9)))
-    spot = (0, job.running_pool) if job.running_pool is not None else earliest_fit(job, free, slots)
+    spot = (0, job.running_pool) if job.running_pool is not None else Room(free).earliest_fit(job, slots)
     if spot is None:
         return PlannedJob(job_id=job.job_id, options=(), unplaced_fraction=1.0)
     start, pool = spot

@@ -137,14 +137,15 @@ class Pricing:
             only: flags of the jobs that are asked, shape (jobs,); None: all.
         """
         few = self.table.count <= FEW
-        priced = self.oracle.price(self.oracle.profiles(prices, COARSE))
+        every = self.oracle.pairs
+        asked = np.arange(len(every.job)) if only is None else np.nonzero(only[every.job])[0]
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE), every if only is None else taken(every, asked))
         if few:
             near = self._near_best(priced)
             priced = self.oracle.price(self.oracle.profiles(prices, MIDDLE), taken(priced.pairs, near))
-            pair = near[self._best_bins(priced, per_job)]
+            pair = asked[near[self._best_bins(priced, per_job)]]
         else:
-            pair = self._best_bins(priced, per_job)
-        pair = pair if only is None else pair[only[self.oracle.pairs.job[pair]]]
+            pair = asked[self._best_bins(priced, per_job)]
         fine = self.oracle.profiles(prices, BETWEEN * (MIDDLE - 1) + 1 if few else FINE)
         pairs = self.oracle.pairs
         job = pairs.job[pair]

@@ -13,11 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.planning.recount import TAIL_SHARE, lateness_eur, overdue_eur_per_h, overdue_slots, tail_prices
+from scheduler.core.planning.recount import (
+    TAIL_SHARE,
+    draws_kw,
+    lateness_eur,
+    overdue_eur_per_h,
+    overdue_slots,
+    slot_shares,
+    tail_prices,
+)
 from scheduler.domain.plan import Duals, RunOption
 from scheduler.domain.problem import PlanJob, PlanProblem
 from scheduler.domain.time import FloatArray, IntArray
-from scheduler.units import W_PER_KW, h_from_s, kw_from_w
+from scheduler.units import W_PER_KW, h_from_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +44,53 @@ class Quote:
         return self.gpu_eur + self.draw_eur + self.waiting_eur + self.lateness_eur + self.slowdown_eur
 
 
-def extended(prices: FloatArray, problem: PlanProblem, slots: int, *, draw: bool) -> FloatArray:
-    """Prices per pool with `slots` more slots behind the horizon: GPUs are free there, draw costs the all-in tail price."""
-    tail = np.zeros((prices.shape[0], slots))
-    if draw:
-        slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
-        tail = slope[:, None] * tail_prices(problem, slots)
-    return np.concatenate([prices, tail], axis=1)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunPrices:
+    """Prices of a plan for whole runs, (pools, slots of the horizon and behind it), and their sums over all earlier slots.
+
+    gpu, gpu_sum: EUR per GPU-hour, nothing behind the horizon. draw, draw_sum: EUR per kWh, there the all-in tail price. A sum
+    has one entry more than there are slots and is not yet multiplied by their length.
+    """
+
+    gpu: FloatArray
+    draw: FloatArray
+    gpu_sum: FloatArray
+    draw_sum: FloatArray
 
 
-def quote(problem: PlanProblem, duals: Duals, job: PlanJob, option: RunOption) -> Quote:
-    """Price one run of a job, whatever its cap profile."""
-    shares = np.ones(len(option.points))
-    shares[-1:] = option.last_slot_fraction
-    slot_h, more = problem.grid.slot_h, max(0, option.end_slot - problem.grid.slots)
+def run_prices(problem: PlanProblem, duals: Duals, tail_slots: int) -> RunPrices:
+    """Prices with so many slots behind the horizon as the longest run needs, see `tail_slots_of`."""
+    slope = np.array([pool.it_kw_per_draw_kw for pool in problem.pools]) * (1.0 + problem.overhead_fraction)
+    behind = slope[:, None] * tail_prices(problem, tail_slots)
+    gpu = np.concatenate([duals.gpu_eur_per_gpu_h, np.zeros_like(behind)], axis=1)
+    draw = np.concatenate([duals.draw_eur_per_kwh, behind], axis=1)
+    return RunPrices(gpu=gpu, draw=draw, gpu_sum=_running_sum(gpu), draw_sum=_running_sum(draw))
+
+
+def tail_slots_of(job: PlanJob, slot_s: int) -> int:
+    """Slots behind the horizon in which a run that starts inside it, at any constant cap, can still be."""
+    return int(np.ceil(max(job.work_s / point.speed for point in job.points) / slot_s)) + 1
+
+
+def quote(problem: PlanProblem, prices: RunPrices, job: PlanJob, option: RunOption) -> Quote:
+    """Price one run of a job, whatever its cap profile; `prices` reach to its end."""
     inside = slice(option.start_slot, option.end_slot)
-    gpu = extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[option.pool, inside]
-    draw = extended(duals.draw_eur_per_kwh, problem, more, draw=True)[option.pool, inside]
-    idle_w = problem.pools[option.pool].idle_w
-    draws_kw = np.array([kw_from_w(job.gpus * (point.draw_w - idle_w)) for point in job.points])[option.points]
-    run_h = float(shares.sum()) * slot_h
+    gpu_h, kwh = run_loads(problem, job, option)
+    slot_h, run_h = problem.grid.slot_h, float(gpu_h.sum()) / job.gpus
     end_s = (option.end_slot - 1 + option.last_slot_fraction) * problem.grid.slot_s
     return Quote(
-        gpu_eur=float((shares * gpu).sum()) * slot_h * job.gpus,
-        draw_eur=float((shares * draws_kw * draw).sum()) * slot_h,
+        gpu_eur=float((gpu_h * prices.gpu[option.pool, inside]).sum()),
+        draw_eur=float((kwh * prices.draw[option.pool, inside]).sum()),
         waiting_eur=max(0, option.start_slot - job.release_slot) * slot_h * job.waiting_eur_per_h,
         lateness_eur=lateness_eur(job, end_s) + overdue_eur_per_h(job) * overdue_slots(job, option.start_slot) * slot_h,
         slowdown_eur=max(0.0, run_h - h_from_s(job.work_s)) * job.slowdown_eur_per_h,
     )
+
+
+def run_loads(problem: PlanProblem, job: PlanJob, option: RunOption) -> tuple[FloatArray, FloatArray]:
+    """GPU-hours, and kWh of draw above idle, of a run in each of its slots."""
+    hours = slot_shares(option) * problem.grid.slot_h
+    return job.gpus * hours, hours * draws_kw(problem, job, option)
 
 
 def quotes(problem: PlanProblem, duals: Duals, job: PlanJob, first_slot: int) -> FloatArray:
@@ -71,27 +98,26 @@ def quotes(problem: PlanProblem, duals: Duals, job: PlanJob, first_slot: int) ->
 
     Starts before `first_slot` or the release and after the latest start cost infinity.
     """
-    total = quotes_at(problem, duals, job, np.arange(problem.grid.slots))
+    prices = run_prices(problem, duals, tail_slots_of(job, problem.grid.slot_s))
+    total = quotes_at(problem, prices, job, np.arange(problem.grid.slots))
     total[:, :, : max(first_slot, job.release_slot)] = np.inf
     if job.latest_start_slot is not None:
         total[:, :, max(first_slot, job.release_slot, job.latest_start_slot) + 1 :] = np.inf
     return total
 
 
-def quotes_at(problem: PlanProblem, duals: Duals, job: PlanJob, starts: IntArray) -> FloatArray:
+def quotes_at(problem: PlanProblem, prices: RunPrices, job: PlanJob, starts: IntArray) -> FloatArray:
     """Price some starts of a job, allowed or not, on every pool and at every constant cap, shape (pools, points, starts).
 
     A run of d slots (d real) from slot t costs C(t + d) - C(t) with C the running sum of prices, linear inside a slot.
     """
     grid = problem.grid
     lengths = np.array([job.work_s / point.speed / grid.slot_s for point in job.points])
-    more = int(np.ceil(lengths.max())) + 1
     pools = np.array(job.pools, dtype=np.int64)
-    gpu = _running_sum(extended(duals.gpu_eur_per_gpu_h, problem, more, draw=False)[pools]) * grid.slot_h
-    draw = _running_sum(extended(duals.draw_eur_per_kwh, problem, more, draw=True)[pools]) * grid.slot_h
+    gpu, draw = _windows(prices.gpu_sum, pools, starts, lengths), _windows(prices.draw_sum, pools, starts, lengths)
     idle_w = np.array([problem.pools[pool].idle_w for pool in job.pools])
     draw_kw = job.gpus * (np.array([point.draw_w for point in job.points]) - idle_w[:, None]) / W_PER_KW
-    total: FloatArray = job.gpus * _windows(gpu, starts, lengths) + draw_kw[:, :, None] * _windows(draw, starts, lengths)
+    total: FloatArray = grid.slot_h * (job.gpus * gpu + draw_kw[:, :, None] * draw)
     total += _time_costs(problem, job, starts, lengths)
     return total
 
@@ -101,12 +127,13 @@ def _running_sum(prices: FloatArray) -> FloatArray:
     return np.concatenate([np.zeros((prices.shape[0], 1)), np.cumsum(prices, axis=1)], axis=1)
 
 
-def _windows(running: FloatArray, starts: IntArray, lengths: FloatArray) -> FloatArray:
-    """Sum of prices over [start, start + length) for every pool, length and start."""
+def _windows(running: FloatArray, pools: IntArray, starts: IntArray, lengths: FloatArray) -> FloatArray:
+    """Sum of prices over [start, start + length) for every one of the pools, length and start."""
     whole = np.floor(lengths).astype(np.int64)
     part = (lengths - whole)[:, None]
-    ends = starts + whole[:, None]
-    found: FloatArray = running[:, ends] + part * (running[:, ends + 1] - running[:, ends]) - running[:, None, starts]
+    ends, pool = starts + whole[:, None], pools[:, None, None]
+    until = running[pool, ends]
+    found: FloatArray = until + part * (running[pool, ends + 1] - until) - running[pool, starts]
     return found
 
 

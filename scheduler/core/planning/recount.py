@@ -12,7 +12,7 @@ import numpy as np
 
 from scheduler.domain.plan import Plan, PlannedJob, RunOption
 from scheduler.domain.problem import PlanJob, PlanPlug, PlanProblem
-from scheduler.domain.time import FloatArray
+from scheduler.domain.time import FloatArray, IntArray
 from scheduler.units import h_from_s, kw_from_w
 
 # A heat pump below this is off, kW.
@@ -325,14 +325,28 @@ def _starts(plug: PlanPlug, delivered_kw: FloatArray) -> int:
     return int((on[1:] & ~on[:-1]).sum())
 
 
-def earliest_fit(job: PlanJob, free: FloatArray, slots: int) -> tuple[int, int] | None:
-    """First slot, and the pool, in which a gang fits for its whole run; None when there is none inside the horizon."""
-    horizon = free.shape[1]
-    best: tuple[int, int] | None = None
-    for pool in job.pools:
-        short = np.concatenate([[0], np.cumsum(free[pool] < job.gpus - 1e-9)])
-        starts = np.arange(job.release_slot, horizon)
-        fits = starts[short[np.minimum(starts + slots, horizon)] - short[starts] == 0]
-        if len(fits) and (best is None or int(fits[0]) < best[0]):
-            best = (int(fits[0]), pool)
-    return best
+class Room:
+    """GPUs that are free, (pools, slots), and from when on a gang fits among them; not to be changed while this is asked."""
+
+    def __init__(self, free: FloatArray) -> None:
+        """Look at free GPUs."""
+        self._free, self._slots = free, np.arange(free.shape[1])
+        self._short: dict[tuple[int, int], IntArray] = {}
+
+    def earliest_fit(self, job: PlanJob, slots: int) -> tuple[int, int] | None:
+        """First slot, and the pool, in which a gang fits for its whole run; None when there is none inside the horizon."""
+        horizon, best = len(self._slots), None
+        starts = self._slots[job.release_slot :]
+        ends = np.minimum(starts + slots, horizon)
+        for pool in job.pools:
+            short = self._slots_short(pool, job.gpus)
+            fits = np.flatnonzero(short[ends] == short[starts])
+            if len(fits) and (best is None or int(starts[fits[0]]) < best[0]):
+                best = (int(starts[fits[0]]), pool)
+        return best
+
+    def _slots_short(self, pool: int, gpus: int) -> IntArray:
+        """Slots before each in which a pool has too few GPUs for a gang; there are few sizes of gangs."""
+        if (pool, gpus) not in self._short:
+            self._short[pool, gpus] = np.concatenate([[0], np.cumsum(self._free[pool] < gpus - 1e-9)])
+        return self._short[pool, gpus]

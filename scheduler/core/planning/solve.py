@@ -47,9 +47,9 @@ ALL_BINS = 99
 # With few jobs rounds are cheap: this many times the budget's, as long as one gains this share of the target gap.
 FEW_STEPS = 30
 FEW_ROUNDS, ROUND_GAIN = 3, 0.04
-# The bound of a job is made exact when it is loose by more than this share of the target gap: up to SMALL jobs, up to HOT_JOBS,
-# beyond. Of many jobs more are, beside the dive: with 5,000 that raises the bound by another 0.04 % in a second.
-LOOSE = (0.005, 0.001, 0.002)
+# The bound of a job is made exact when it is loose by more than this share of the target gap: up to HOT_JOBS and beyond. Of
+# thousands of jobs more are: with 5,000 that raises the bound by another 0.04 % in a second beside the dive.
+LOOSE = (0.005, 0.002)
 # Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
 HOT_TOLERANCE = 4.0 * TOLERANCE
 # Rounds of new runs once the pump states are held.
@@ -184,7 +184,7 @@ class _Solve:
             bound_prices = solved.prices
         self.bound_prices = bound_prices
         plant_eur = pricing.plant.price(bound_prices)[0]
-        loose = LOOSE[int(many) + int(pricing.table.count > HOT_JOBS)]
+        loose = LOOSE[int(pricing.table.count > HOT_JOBS)]
         loose_eur = loose * self.budget.target_gap * self._size(solved.objective_eur)
         beside = self.beside if many else at_once
         self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
@@ -357,25 +357,28 @@ class _Solve:
 def digest_of(problem: PlanProblem) -> str:
     """SHA-256 over every number and name of a problem, in a fixed order."""
     state = hashlib.sha256()
-    _feed(state, problem)
+    _feed(state.update, problem, {})
     return state.hexdigest()
 
 
-def _feed(state: hashlib._Hash, value: object) -> None:
-    """Hash one value with its kind, so that neighbours cannot be confused."""
-    if is_dataclass(value):
-        for one in fields(value):
-            state.update(one.name.encode())
-            _feed(state, getattr(value, one.name))
-    elif isinstance(value, np.ndarray):
-        state.update(f"{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, tuple):
-        state.update(f"({len(value)}".encode())
-        for item in value:
-            _feed(state, item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+def _feed(update: Callable[[bytes], None], value: object, names: dict[type, list[tuple[str, bytes]]]) -> None:
+    """Hash one value with its kind, so that neighbours cannot be confused; `names` remembers the fields of every kind."""
+    kind = type(value)
+    if isinstance(value, np.ndarray):
+        update(f"{value.dtype.str}{value.shape}".encode())
+        update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, int | float) and kind is not bool:
         # A whole number that somebody wrote without a point is the same number.
-        state.update(f"number:{float(value)!r};".encode())
+        update(f"number:{float(value)!r};".encode())
+    elif isinstance(value, tuple):
+        update(f"({len(value)}".encode())
+        for item in value:
+            _feed(update, item, names)
+    elif is_dataclass(kind):
+        if kind not in names:
+            names[kind] = [(one.name, one.name.encode()) for one in fields(kind)]
+        for name, written in names[kind]:
+            update(written)
+            _feed(update, getattr(value, name), names)
     else:
-        state.update(f"{type(value).__name__}:{value!r};".encode())
+        update(f"{kind.__name__}:{value!r};".encode())
