@@ -55,27 +55,31 @@ class _View:
 
 def explain(problem: PlanProblem, plan: Plan) -> tuple[Explanation, ...]:
     """Explain every job that is here and does not run yet, or is stopped; expected arrivals are nobody's job."""
-    free = np.array([pool.gpus_free for pool in problem.pools]).reshape(len(problem.pools), problem.grid.slots)
-    jobs = {job.job_id: job for job in problem.jobs}
-    slots, pools = problem.grid.slots, range(len(problem.pools))
-    reach = [tail_slots_of(job, problem.grid.slot_s) for job in problem.jobs]
-    reach += [planned.main.end_slot - slots for planned in plan.jobs if planned.main is not None]
-    prices = run_prices(problem, plan.duals, max(reach, default=0))
-    factor = np.array([kw_el_per_draw_kw(problem, pool) for pool in pools]).reshape(len(pools), 1)
-    price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
-    view = _View(
-        problem=problem,
-        plan=plan,
-        prices=prices,
-        power_eur_per_kwh=np.concatenate([factor * price, prices.draw[:, slots:]], axis=1),
-        factor=factor[:, 0],
-        room=Room(free - loads_of(problem, plan.jobs).gpus),
-        missing_kwh=tuple(float(kwh) for kwh in shortfalls_kwh(problem, plan)),
-    )
+    view, jobs = _view(problem, plan), {job.job_id: job for job in problem.jobs}
     return tuple(
         _explain(view, jobs[planned.job_id], planned)
         for planned in plan.jobs
         if _waits(jobs[planned.job_id], planned) and not is_expected(planned.job_id)
+    )
+
+
+def _view(problem: PlanProblem, plan: Plan) -> _View:
+    """Prepare once what every explanation needs."""
+    slots, pools = problem.grid.slots, len(problem.pools)
+    reach = [tail_slots_of(job, problem.grid.slot_s) for job in problem.jobs]
+    reach += [planned.main.end_slot - slots for planned in plan.jobs if planned.main is not None]
+    prices = run_prices(problem, plan.duals, max(reach, default=0))
+    factor = np.array([kw_el_per_draw_kw(problem, pool) for pool in range(pools)])
+    price = problem.spot_eur_per_kwh + problem.adder_eur_per_kwh + problem.carbon_eur_per_kwh
+    free = np.array([pool.gpus_free for pool in problem.pools]).reshape(pools, slots)
+    return _View(
+        problem=problem,
+        plan=plan,
+        prices=prices,
+        power_eur_per_kwh=np.concatenate([factor[:, None] * price, prices.draw[:, slots:]], axis=1),
+        factor=factor,
+        room=Room(free - loads_of(problem, plan.jobs).gpus),
+        missing_kwh=tuple(float(kwh) for kwh in shortfalls_kwh(problem, plan)),
     )
 
 

@@ -137,9 +137,9 @@ class Pricing:
             only: flags of the jobs that are asked, shape (jobs,); None: all.
         """
         few = self.table.count <= FEW
-        every = self.oracle.pairs
-        asked = np.arange(len(every.job)) if only is None else np.nonzero(only[every.job])[0]
-        priced = self.oracle.price(self.oracle.profiles(prices, COARSE), every if only is None else taken(every, asked))
+        pairs = self.oracle.pairs
+        asked = np.arange(len(pairs.job)) if only is None else np.nonzero(only[pairs.job])[0]
+        priced = self.oracle.price(self.oracle.profiles(prices, COARSE), pairs if only is None else taken(pairs, asked))
         if few:
             near = self._near_best(priced)
             priced = self.oracle.price(self.oracle.profiles(prices, MIDDLE), taken(priced.pairs, near))
@@ -147,7 +147,6 @@ class Pricing:
         else:
             pair = asked[self._best_bins(priced, per_job)]
         fine = self.oracle.profiles(prices, BETWEEN * (MIDDLE - 1) + 1 if few else FINE)
-        pairs = self.oracle.pairs
         job = pairs.job[pair]
         limit = np.full(self.table.count, np.inf) if below is None else below - 1e-6
         cost = np.full((self.shape[0], len(pair)), np.inf)
