@@ -276,6 +276,11 @@ class Master:
         self._by(DUAL_SIMPLEX)
         return self._solved() if self._lp.run_below(limit_eur) else None
 
+    @property
+    def steps(self) -> int:
+        """Simplex steps of the last solve."""
+        return self._lp.steps
+
     def basic(self) -> BoolArray:
         """Columns in the basis of the last solve."""
         status, _ = self._lp.basis()

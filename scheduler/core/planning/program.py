@@ -243,6 +243,11 @@ class HotLp:
         return float(self.solver.getInfo().objective_function_value)
 
     @property
+    def steps(self) -> int:
+        """Simplex steps of the last solve."""
+        return int(self.solver.getInfo().simplex_iteration_count)
+
+    @property
     def values(self) -> FloatArray:
         """Columns of the last solution."""
         return np.asarray(self.solver.getSolution().col_value, dtype=np.float64)

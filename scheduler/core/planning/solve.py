@@ -51,7 +51,7 @@ FEW_ROUNDS, ROUND_GAIN = 3, 0.04
 # thousands of jobs more are: with 5,000 that raises the bound by another 0.04 % in a second beside the dive.
 LOOSE = (0.005, 0.002)
 # Gain of the bundle, as a share of its value, below which it ends: where rounds of new runs are cheap, they go on from less.
-HOT_TOLERANCE = 4.0 * TOLERANCE
+HOT_TOLERANCE = 12.0 * TOLERANCE
 # Rounds of new runs once the pump states are held.
 PUMP_ROUNDS = 3
 # A restricted master with more columns than this keeps HiGHS's branching busy for longer than a cycle may take.

@@ -29,8 +29,12 @@ SAME_EUR = 1e-7
 DUST = 1e-9
 # Where nothing is found below a limit it rises by this factor, so many times.
 RAISE, RAISES = 8.0, 3
-# After so many batches every so many tries to leave all as it is.
+# Thousands of jobs: after so many batches every so many tries to leave all as it is.
 OPEN_BATCHES, EACH = 6, 3
+# Hundreds: after so many simplex steps every so many batches, if that costs at most so many least rises more than the
+# relaxation, and more after more steps. The longest of twenty dives of 500 jobs took 12,700; ended after 3,200 its gap is
+# 0.06 % wider.
+OPEN_STEPS, HOT_EACH, OPEN_RISES = (1500, 5000), 2, (16.0, 24.0)
 
 
 def gangs(problem: PlanProblem) -> BoolArray:
@@ -115,12 +119,16 @@ class WideDive(Dive):
         self._later[self._of_job[~self.window]] = True
         self._decided: dict[int, Decision] = {}
         self._came_late: set[int] = set()
+        # Simplex steps so far, and the cost of the relaxation.
+        self._steps, self._start_eur = 0, 0.0
         self._gpus = np.array([job.gpus for job in problem.jobs], dtype=np.float64)
 
     def run(self, start: Solved, batches: int, out_of_time: Callable[[], bool]) -> Solved:
         """Decide until everything in the window is whole; beyond `batches` solves as it stands, out of time all at once."""
         self._rest(start)
+        self._start_eur = start.objective_eur
         found, share, batch = self._pumps(start), 1.0, 0
+        self._hold_gangs(found)
         while True:
             open_jobs = self.open_jobs(found.weight)
             if not len(open_jobs):
@@ -140,10 +148,9 @@ class WideDive(Dive):
                 continue
             wanted = sorted((self._decision(found.weight, job) for job in open_jobs), key=lambda one: (-one.clear, one.job))
             batch += 1
-            if self._hands_on and batch > OPEN_BATCHES and batch % EACH == 0:
-                ended = self._as_it_is(found, self._allowed(found))
-                if ended is not None:
-                    return ended
+            ended = self._left(found, batch)
+            if ended is not None:
+                return ended
             size = max(1, int(np.ceil(share * len(wanted))))
             if size == 1:
                 found = self._cheapest(found, [wanted[0], self._opposite(wanted[0])])
@@ -154,6 +161,25 @@ class WideDive(Dive):
             else:
                 self._free(wanted[:size])
                 share = share / 2.0
+
+    def _hold_gangs(self, found: Solved) -> None:
+        """Hold gangs that the relaxation lets run on: one that later decisions send away costs a second dive."""
+        if self._hands_on:
+            return
+        sure = np.nonzero(self.window & (found.weight >= 1.0 - WHOLE))[0]
+        sure = sure[self.gang[self._of_job[sure]] & self.master.must_run[self._of_job[sure]]]
+        self._bound([Decision(job=int(self._of_job[run]), column=int(run), clear=1.0) for run in sure], fix=True)
+
+    def _left(self, found: Solved, batch: int) -> Solved | None:
+        """Everything as it is, when a try is due and it costs little; else None."""
+        limit_eur = self._allowed(found)
+        if self._hands_on:
+            due = batch > OPEN_BATCHES and batch % EACH == 0
+        else:
+            stage = int(np.searchsorted(OPEN_STEPS, self._steps)) - 1
+            due = stage >= 0 and batch % HOT_EACH == 0
+            limit_eur = max(limit_eur, self._start_eur + OPEN_RISES[stage] * self._least_eur)
+        return self._as_it_is(found, limit_eur) if due else None
 
     def _as_it_is(self, found: Solved, limit_eur: float) -> Solved | None:
         """Everything in the window as it stands, open jobs where they fit; None when that costs more than a limit.
@@ -220,7 +246,9 @@ class WideDive(Dive):
     def _below(self, decisions: list[Decision], limit_eur: float) -> Solved | None:
         """Solve with decisions; None when they cost more than a limit."""
         self._bound(decisions, fix=True)
-        return self.master.try_below(limit_eur)
+        found = self.master.try_below(limit_eur)
+        self._steps += self.master.steps
+        return found
 
     def _opposite(self, decision: Decision) -> Decision:
         """Later instead of a run in the window, and the other way round."""

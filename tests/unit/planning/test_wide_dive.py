@@ -9,7 +9,7 @@ from scheduler.core.planning.dive import Decision
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.master import STRETCHES, Master, Solved, early, skeleton
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.wide_dive import WideDive, gangs, kept_eur, narrowed, with_fallbacks
+from scheduler.core.planning.wide_dive import OPEN_RISES, OPEN_STEPS, WideDive, gangs, kept_eur, narrowed, with_fallbacks
 
 JOBS, SEED = 60, 3
 
@@ -160,6 +160,45 @@ def test_a_dive_without_solves_left_leaves_all_where_it_fits(relaxed: tuple[Pric
     assert not len(dive.open_jobs(found.weight))
     # No GPU is taken twice, as capacity costs 80 EUR per hour.
     assert found.plant[small.frame.plant.over].max() == pytest.approx(start.plant[small.frame.plant.over].max(), abs=1e-9)
+
+
+def test_a_long_dive_leaves_all_as_it_is_within_a_limit_over_the_relaxation(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+
+    def dive(least_eur: float, steps: int) -> WideDive:
+        one = WideDive(narrowed(master, solved, pricing.problem.commit_slots), pricing.problem, least_eur)
+        one.master.solve()
+        one._start_eur, one._steps = start.objective_eur, steps
+        return one
+
+    as_it_is = dive(0.0, 0)._as_it_is(start, np.inf)
+    assert as_it_is is not None
+    dear_eur = as_it_is.objective_eur - start.objective_eur
+    few, many = (dear_eur / (0.9 * rises) for rises in OPEN_RISES)
+    found = dive(few, OPEN_STEPS[0] + 1)._left(start, 2)
+    assert found is not None
+    assert found.objective_eur == pytest.approx(as_it_is.objective_eur, rel=1e-9)
+    # Not yet, not at every batch, and not at any price; after more steps at a higher one.
+    assert dive(few, OPEN_STEPS[0])._left(start, 2) is None
+    assert dive(few, OPEN_STEPS[0] + 1)._left(start, 3) is None
+    assert dive(many, OPEN_STEPS[0] + 1)._left(start, 2) is None
+    assert dive(many, OPEN_STEPS[1] + 1)._left(start, 2) is not None
+
+
+def test_gangs_that_run_on_are_held_from_the_beginning(relaxed: tuple[Pricing, Master, Solved]) -> None:
+    pricing, master, solved = relaxed
+    small = narrowed(master, solved, pricing.problem.commit_slots)
+    start = small.solve()
+    dive = WideDive(small, pricing.problem, 0.001 * abs(solved.objective_eur))
+    dive._hold_gangs(start)
+    whole = small.columns.job[dive.window & (start.weight > 1.0 - 1e-6)]
+    # What cannot be left out is what runs.
+    wanted = {int(job) for job in whole if dive.gang[job] and small.must_run[job]}
+    assert wanted
+    assert set(dive._decided) == wanted
+    assert small.solve().objective_eur == pytest.approx(start.objective_eur, rel=1e-9)
 
 
 def test_gangs_hold_a_sixteenth_of_the_largest_pool() -> None:
