@@ -121,6 +121,20 @@ class Duals:
     draw_eur_per_kwh: FloatArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WarmStart:
+    """What the next solve of hundreds of jobs begins with, besides the plan itself.
+
+    duals: prices at which the bound was proven; those of the plan are a corner of the relaxation, from where the next one needs
+    more rounds. job_ids, start_slot, pool: the runs of the relaxation's basis, one entry each, starts on the plan's grid.
+    """
+
+    duals: Duals
+    job_ids: tuple[str, ...]
+    start_slot: IntArray
+    pool: IntArray
+
+
 class WaitReason(StrEnum):
     """Binding reason of a job that waits (stable names, used in conditions and Events)."""
 
@@ -153,6 +167,7 @@ class Plan:
     """A plan on `grid`. `cost_eur` by term adds up to report.objective_eur.
 
     basis: the inputs it rests on, (rows, slots), by which a later cycle sees whether it may keep the plan; None: never.
+    warm: what the next solve begins with; None: with this plan's runs and prices.
     """
 
     plan_id: str
@@ -172,6 +187,7 @@ class Plan:
     explanations: tuple[Explanation, ...] = ()
     degraded_reason: str = ""
     basis: FloatArray | None = None
+    warm: WarmStart | None = None
 
     @property
     def step_start(self) -> IntArray:

@@ -130,7 +130,7 @@ class Extractor:
             it_kw=step_means(problem, it_kw(problem, loads).sum(axis=0)),
             cost_eur={},
             report=report,
-            duals=self._duals(prices),
+            duals=self.duals(prices),
             slacks=tuple(slack for slack in self._slacks(answer) if slack.amount > LEAST_SLACK) + late_starts(problem, jobs),
         )
         return self._with_costs(plan, answer, loads)
@@ -163,7 +163,7 @@ class Extractor:
             rejected_kw=np.clip(captured - recovered, 0.0, None),
         )
 
-    def _duals(self, prices: Prices) -> Duals:
+    def duals(self, prices: Prices) -> Duals:
         """Prices per slot; draw with its own electricity."""
         frame = self.frame
         own = self.oracle.lanes.own_eur_per_kwh[:, : frame.slots]

@@ -161,7 +161,7 @@ def shift_plan(previous: Plan, elapsed_slots: int, *, reason: str = "") -> Plan:
     """The last plan, `elapsed_slots` later, on a grid that begins then: what was planned goes on, the end is held.
 
     Runs that have begun go on with the rest of their profile, finished ones drop out, announced starts come nearer. Flows
-    and prices move up; their last value fills the end. Costs are those of the old plan.
+    and prices move up; their last value fills the end. Costs are those of the old plan. What it hands on beside goes.
     """
     if elapsed_slots <= 0:
         return replace(previous, status=PlanStatus.LAST_GOOD, degraded_reason=reason)
@@ -183,6 +183,7 @@ def shift_plan(previous: Plan, elapsed_slots: int, *, reason: str = "") -> Plan:
         ),
         explanations=(),
         degraded_reason=reason,
+        warm=None,
     )
 
 

@@ -31,11 +31,11 @@ from scheduler.core.planning.pumps import decide, states_of
 from scheduler.core.planning.settle import settled
 from scheduler.core.planning.shortlist import Shortlist
 from scheduler.core.planning.sizes import HOT_JOBS, sizes
-from scheduler.core.planning.warm import last_runs, shifted_prices
+from scheduler.core.planning.warm import handed_on, last_runs, shifted_prices
 from scheduler.core.planning.watch import Brake, Seconds, Watch, never
 from scheduler.core.planning.wide_dive import WideDive, narrowed, with_fallbacks
 from scheduler.core.planning.wide_relax import Steering, relax
-from scheduler.domain.plan import Plan, SolveReport
+from scheduler.domain.plan import Plan, SolveReport, WarmStart
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
 
@@ -124,6 +124,8 @@ class _Solve:
         # Waits for the bound, once the relaxation has its prices.
         self.bound: Callable[[], Bound] | None = None
         self.bound_prices: Prices | None = None
+        # What the next solve begins with.
+        self.warm: WarmStart | None = None
 
     def run(self, last: Plan | None) -> Plan:
         """All stages."""
@@ -131,7 +133,7 @@ class _Solve:
         master, relaxed = self._relax(prices, last)
         mix, pumps, prices = self._decide(master, relaxed)
         plan = self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
-        plan = replace(plan, jobs=settled(self.problem, plan.jobs, last))
+        plan = replace(plan, jobs=settled(self.problem, plan.jobs, last), warm=self.warm)
         # Before the bound is waited for, which many jobs have beside.
         plan = replace(plan, explanations=explain(self.problem, plan))
         self.watch.stage("explain")
@@ -146,7 +148,7 @@ class _Solve:
         prices = warm or Prices(gpu_eur_per_gpu_h=np.full(shape, COLD_EUR_PER_GPU_H), draw_eur_per_kwh=np.zeros(shape))
         self.watch.stage("prepare")
         steps = int(self.budget.bundle_steps * (1.0 if warm is None else WARM_STEPS_FRACTION))
-        if pricing.table.count <= SMALL and warm is not None:
+        if warm is not None and (pricing.table.count <= SMALL or _hands_on(last)):
             steps = 0
         if steps and pricing.table.count:
             steps = min(steps, FEW_STEPS) if pricing.table.count <= SMALL else steps
@@ -195,11 +197,18 @@ class _Solve:
         """The same for many jobs, the small ones of thousands in a crowd; with prices for the bound."""
         budget, pricing = self.budget, self.pricing
         steering = Steering(
-            rounds=budget.master_rounds, target_gap=budget.target_gap, brake=self.watch.relaxing, stage=self.watch.stage
+            rounds=budget.master_rounds,
+            target_gap=budget.target_gap,
+            brake=self.watch.relaxing,
+            stage=self.watch.stage,
+            handed_on=_hands_on(last),
         )
         known = [self.incumbent] + ([] if last is None else [last_runs(last, self.problem, pricing, prices)])
         if pricing.table.count <= HOT_JOBS:
-            return relax(pricing, self._skeleton(), known, prices, steering)
+            master, solved, bound_prices = relax(pricing, self._skeleton(), known, prices, steering)
+            used = (solved.weight > 0.0) | master.basic()
+            self.warm = handed_on(self.problem, self.extractor.duals(bound_prices), master.columns, used)
+            return master, solved, bound_prices
         # Changes help to solve from scratch; simplex goes on faster with loads.
         frames = partial(self._skeleton, by_change=True)
         master, solved, bound_prices, self.resting = relax_crowd(
@@ -352,6 +361,11 @@ class _Solve:
         gap = (found.objective_eur - bound_eur) / size
         report = replace(found, bound_eur=bound_eur, rolling_gap=gap, stage_s=self.watch.stage_s, clock_bit=self.watch.bit)
         return replace(plan, report=report)
+
+
+def _hands_on(last: Plan | None) -> bool:
+    """Whether there is a last plan with the runs and prices of its relaxation: a bundle would gain next to nothing."""
+    return last is not None and last.warm is not None
 
 
 def digest_of(problem: PlanProblem) -> str:

@@ -27,8 +27,9 @@ from scheduler.domain.time import BoolArray, IntArray
 FIRST_PER_JOB, PER_JOB = np.array([3, 3, 3, 2]), np.array([2, 2, 1, 1])
 # Reduced cost above which a later run leaves, as a share of what a job costs on average.
 DEAR_SHARE = 0.005
-# Rounds end when one gains less than this share of the target gap; they are cheap: so many times the budget's.
-LEAST_GAIN = 0.07
+# Rounds end when one gains less than this share of the target gap, from cold and after a plan whose relaxation handed on its
+# runs and prices; they are cheap: so many times the budget's.
+LEAST_GAIN, LEAST_GAIN_WARM = 0.07, 0.15
 ROUNDS = 2
 # Where the prices of the bound lie between those of the last search and those of the LP. After three LPs of 5,000 jobs the
 # bound is up to 0.07 % higher there than half-way, after five it is the same.
@@ -37,12 +38,16 @@ BOUND_SHARE = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
-    """What the rounds ask of the solve: most rounds and the target gap; the brake, and where time is booked by stage."""
+    """What the rounds ask of the solve: most rounds and the target gap; the brake, and where time is booked by stage.
+
+    handed_on: an earlier relaxation handed on its runs and prices.
+    """
 
     rounds: int
     target_gap: float
     brake: Callable[[], bool]
     stage: Callable[[str], None]
+    handed_on: bool = False
 
 
 def relax(
@@ -66,7 +71,8 @@ def relax(
     master = Master(frame, first_runs(pricing, found, prices, known))
     solved = master.solve(barrier=True)
     steering.stage("lp")
-    least_eur = LEAST_GAIN * steering.target_gap * max(1.0, abs(solved.objective_eur))
+    least_gain = LEAST_GAIN_WARM if steering.handed_on else LEAST_GAIN
+    least_eur = least_gain * steering.target_gap * max(1.0, abs(solved.objective_eur))
     for _ in range(steering.rounds * ROUNDS):
         assert solved.prices is not None
         if steering.brake():
