@@ -87,3 +87,13 @@ def test_a_question_that_takes_too_long_is_worth_another_try(postgres_url: str) 
             connection.execute(text("SELECT pg_sleep(60)"))
     finally:
         store.close()
+
+
+def test_a_connection_in_use_when_all_is_closed_ends_with_its_transaction(postgres_url: str) -> None:
+    store = LinkStore(postgres_url)
+    with store._reading() as connection:
+        inner = connection.connection.driver_connection
+        store.close()
+        assert connection.scalar(text("SELECT 1")) == 1
+    assert isinstance(inner, psycopg.Connection)
+    assert inner.closed

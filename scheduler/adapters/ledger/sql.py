@@ -139,7 +139,9 @@ class Database:
             ) from None
 
     def close(self) -> None:
-        """Give connections back."""
+        """Give connections back; one that somebody still works with ends with its transaction."""
+        # The engine forgets those that are out, and they would come back to a pool that nobody empties any more.
+        event.listen(self._engine.pool, "checkin", lambda _connection, entry: entry.invalidate())
         self._engine.dispose()
 
     @contextmanager
