@@ -200,7 +200,8 @@ def test_all_kinds_of_letters_are_kept_and_answered(wire: Wire) -> None:
         made = await world.plan(3)
         now, later = made["issuedAt"], made["validUntil"]
         letters: dict[str, dict[str, object]] = {
-            "demand": {"start": now, "stepSeconds": 3600, "heatKw": [100.0, None]},
+            # Where a busy broker makes the link connect anew, only a forecast that says its time is believed at once.
+            "demand": {"start": now, "stepSeconds": 3600, "heatKw": [100.0, None], "issuedAt": now},
             "request": {"heatKw": 120.0, "start": now, "end": later},
             "network": {"at": now, "supplyC": 71.5},
             "tank": {"at": now, "levelKwh": 50.0},

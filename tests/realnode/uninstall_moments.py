@@ -10,19 +10,32 @@ from operated import LAB
 from real_chart import AGENTS, CHART, HOME, RELEASE, WITHIN_S, Installation, left_of, seconds_of
 from real_jobs import CLOCK, RealJob
 
+from scheduler.adapters.devcluster.client import ApiRefused
+
 # By then a quiet machine has a plan, holds and caps; a busy one has less, and is no worse a moment.
 LIFE_S = 45.0
 UPGRADE_S = 4.0
 # Kept by the chart, as its values say.
 LEFT = {"PersistentVolumeClaim heat-dispatch-state"}
+NOT_FOUND = 404
 JOBS = f"/apis/batch/v1/namespaces/{LAB}/jobs"
+
+
+def policies(found: Installation) -> list[str]:
+    """Names of the policies that the cluster has by now; it has none before the first install has brought the kinds."""
+    try:
+        return [item["metadata"]["name"] for item in found.cluster.admin.items(f"{HEAT}/dispatchpolicies")]
+    except ApiRefused as error:
+        if error.code != NOT_FOUND:
+            raise
+        return []
 
 
 def lives(found: Installation, moment: int, until_s: float) -> list[RealJob]:
     """An installation's life up to an instant of the monotonic clock; Jobs come meanwhile: two to be held, two to be capped."""
     made = []
-    if policies := found.cluster.admin.items(f"{HEAT}/dispatchpolicies"):
-        path = f"{HEAT}/dispatchpolicies/{policies[0]['metadata']['name']}"
+    for name in policies(found):
+        path = f"{HEAT}/dispatchpolicies/{name}"
         found.cluster.admin.patch(path, {"spec": {"mode": "Dispatch"}})
     for number, of in enumerate(("modest", "deferrable", "modest", "deferrable")):
         folder = found.folder / f"{moment}-{number}"
