@@ -4,9 +4,10 @@
 
 Hundreds of these tests start real processes and wait for them by a clock, six at a time on a machine that others may load
 too. A test that fails only then tells of the machine; one that fails alone tells of us. So at most `FEW` are run again, one
-after another, and named at the end even if they pass then: each is a race of its own, in the test or in what it tests, to be
-mended. What a whole file's tests stand on and could not be set up is one failure, however many tests it takes with it. More
-than `FEW` failures, an error of pytest itself and an interruption end the run at once.
+after another, each file's in a process of its own, where nothing is left of another's failure; and they are named at the end
+even if they pass then: each is a race of its own, in the test or in what it tests, to be mended. What a whole file's tests
+stand on and could not be set up is one failure, however many tests it takes with it. More than `FEW` failures, an error of
+pytest itself and an interruption end the run at once.
 """
 
 from __future__ import annotations
@@ -34,6 +35,20 @@ class Failed:
             if report.nodeid not in self.names:
                 self.names.append(report.nodeid)
 
+    def by_file(self) -> list[list[str]]:
+        """The names, those of one file together."""
+        files: dict[str, list[str]] = {}
+        for name in self.names:
+            files.setdefault(name.partition("::")[0], []).append(name)
+        return list(files.values())
+
+
+def _alone(names: list[str]) -> int:
+    """The exit code of these tests in a pytest of their own."""
+    code = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *names], check=False).returncode
+    # One that was killed has failed too.
+    return code if code >= 0 else int(pytest.ExitCode.INTERNAL_ERROR)
+
 
 def main(arguments: list[str]) -> int:
     """The exit code of pytest; 0 too if what failed passed alone."""
@@ -42,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(failed.causes) <= FEW:
         return code
     print(f"\nonce more, alone: {', '.join(failed.names)}", flush=True)
-    again = subprocess.run([sys.executable, "-m", "pytest", "-n", "0", *failed.names], check=False).returncode
+    again = max(_alone(names) for names in failed.by_file())
     if again == 0:
         print(f"\n{len(failed.names)} failed beside others and passed alone; mend what they wait for:", flush=True)
         print("\n".join(f"  {name}" for name in failed.names), flush=True)

@@ -21,6 +21,12 @@ def test_races():
         mark.touch()
         raise AssertionError("too slow")
 """
+# Fails the first time too, and whenever another one of its kind was there before in the same process.
+LEFT = """
+    import sys
+    assert not hasattr(sys, "left")
+    sys.left = True
+"""
 MANY = "import pytest\n\n@pytest.mark.parametrize('i', range(6))\ndef test_many(i):\n    assert False\n"
 # One thing that all tests of a file stand on, not there the first time.
 SHARED = """
@@ -47,7 +53,9 @@ BROKEN = "def test_broken(:\n"
     [
         ([PASSES], 0, False, ["1 passed"]),
         ([PASSES, RACES], 0, True, ["1 failed beside others and passed alone", "test_1.py::test_races"]),
-        ([RACES, FAILS], 1, True, ["test_0.py::test_races", "test_1.py::test_fails", "1 failed, 1 passed"]),
+        ([RACES, FAILS], 1, True, ["test_0.py::test_races", "test_1.py::test_fails", "1 failed", "1 passed"]),
+        ([FAILS, RACES], 1, True, ["1 failed", "1 passed"]),
+        ([RACES + LEFT, RACES + LEFT], 0, True, ["2 failed beside others and passed alone"]),
         ([SHARED], 0, True, ["9 failed beside others and passed alone"]),
         ([SHARED, MANY], 1, False, ["6 failed", "9 errors"]),
         ([MANY], 1, False, ["6 failed"]),
