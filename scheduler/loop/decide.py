@@ -13,10 +13,11 @@ from scheduler.core.acting.guard import guard
 from scheduler.core.forecast.durations import learn_durations
 from scheduler.core.forecast.outlook import outlook
 from scheduler.core.planning.checker import check_plan
+from scheduler.core.planning.digest import digest_of
 from scheduler.core.planning.expected import is_expected
 from scheduler.core.planning.fallback import rule_plan
 from scheduler.core.planning.problem import build_problem, plan_grid
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.solve import solve
 from scheduler.core.planning.watch import Brake, Seconds, never
 from scheduler.core.planning.work import Work, works
 from scheduler.core.publishing.firm import in_force

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scheduler.core.planning.checker import check_plan
+from scheduler.core.planning.digest import digest_of
 from scheduler.core.planning.instances import instance, perturbed
 from scheduler.core.planning.naive import naive_solve
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.solve import solve
 from scheduler.core.planning.watch import brake
 from scheduler.domain.plan import Plan
 from scheduler.domain.problem import PlanProblem

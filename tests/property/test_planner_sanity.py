@@ -18,10 +18,11 @@ import pytest
 from scheduler.core.planning.aggregate import Prices, base_load_eur
 from scheduler.core.planning.brute import brute_optimum
 from scheduler.core.planning.checker import check_plan
+from scheduler.core.planning.digest import digest_of
 from scheduler.core.planning.fallback import rule_plan
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.pricing import Pricing
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.solve import solve
 from scheduler.core.planning.toy import FULL, HALF_POWER, per_slot, toy_job, toy_offtake, toy_plug, toy_pool, toy_problem
 from scheduler.core.planning.toy import toy_promise as promise
 from scheduler.domain.plan import Plan

@@ -7,9 +7,8 @@ Budgets count iterations; the clock is only a brake, and the report says when it
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,6 +19,7 @@ from scheduler.core.planning.bundle import TOLERANCE, BundleResult, maximise
 from scheduler.core.planning.columns import Columns, join
 from scheduler.core.planning.crowd import Resting
 from scheduler.core.planning.crowd_relax import relax_crowd
+from scheduler.core.planning.digest import digest_of
 from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
@@ -366,33 +366,3 @@ class _Solve:
 def _hands_on(last: Plan | None) -> bool:
     """Whether there is a last plan with the runs and prices of its relaxation: a bundle would gain next to nothing."""
     return last is not None and last.warm is not None
-
-
-def digest_of(problem: PlanProblem) -> str:
-    """SHA-256 over every number and name of a problem, in a fixed order."""
-    state = hashlib.sha256()
-    _feed(state.update, problem, {})
-    return state.hexdigest()
-
-
-def _feed(update: Callable[[bytes], None], value: object, names: dict[type, list[tuple[str, bytes]]]) -> None:
-    """Hash one value with its kind, so that neighbours cannot be confused; `names` remembers the fields of every kind."""
-    kind = type(value)
-    if isinstance(value, np.ndarray):
-        update(f"{value.dtype.str}{value.shape}".encode())
-        update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, int | float) and kind is not bool:
-        # A whole number that somebody wrote without a point is the same number.
-        update(f"number:{float(value)!r};".encode())
-    elif isinstance(value, tuple):
-        update(f"({len(value)}".encode())
-        for item in value:
-            _feed(update, item, names)
-    elif is_dataclass(kind):
-        if kind not in names:
-            names[kind] = [(one.name, one.name.encode()) for one in fields(kind)]
-        for name, written in names[kind]:
-            update(written)
-            _feed(update, getattr(value, name), names)
-    else:
-        update(f"{kind.__name__}:{value!r};".encode())

@@ -8,7 +8,8 @@ import pytest
 
 from scheduler.core.planning.brute import brute_optimum
 from scheduler.core.planning.checker import check_plan
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.digest import digest_of
+from scheduler.core.planning.solve import solve
 from scheduler.domain.plan import Plan, RunOption
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget

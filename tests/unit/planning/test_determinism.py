@@ -15,8 +15,9 @@ from small_world import ACTING, NOW, history, queued, running, small_site, snaps
 from scheduler.adapters.record.codec import encode
 from scheduler.adapters.record.digest import plan_digest
 from scheduler.adapters.record.store import read_cycle, replay, stored, write_cycle
+from scheduler.core.planning.digest import digest_of
 from scheduler.core.planning.instances import instance
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.solve import solve
 from scheduler.domain.decision import CycleRecord, Decision
 from scheduler.domain.plan import Plan, PlanStatus
 from scheduler.domain.settings import SolveBudget
@@ -36,7 +37,8 @@ SOLVE = """
 import sys
 from scheduler.adapters.record.digest import plan_digest
 from scheduler.core.planning.instances import instance
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.digest import digest_of
+from scheduler.core.planning.solve import solve
 from scheduler.domain.settings import SolveBudget
 from scheduler.loop.beside import in_thread
 problem = instance(*map(int, sys.argv[1].split("/")))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scheduler.core.planning.checker import check_plan
-from scheduler.core.planning.solve import digest_of, solve
+from scheduler.core.planning.digest import digest_of
+from scheduler.core.planning.solve import solve
 from scheduler.core.planning.toy import toy_job, toy_offtake, toy_plug, toy_pool, toy_problem
 from scheduler.domain.plan import Plan
 from scheduler.domain.problem import PlanProblem
