@@ -33,12 +33,14 @@ MORE = 2
 class Effort:
     """How hard to search.
 
-    solves: solves in all; MORE times as many while nothing is found that costs `wanted_eur` at most. least_eur: gain under
-    which nothing is worth a solve. enough_eur: cost that is good enough.
+    solves: solves in all; MORE times as many while nothing is found that costs at most `wanted_eur` more than the bound.
+    least_eur: gain under which nothing is worth a solve. enough_eur: how much more than the bound is good enough.
+    bound_eur: asked once something is found; until then it may still be worked on elsewhere.
     """
 
     solves: int
     least_eur: float
+    bound_eur: Callable[[], float]
     enough_eur: float
     wanted_eur: float = np.inf
 
@@ -99,13 +101,13 @@ class Search:
         waiting = [_Node(banned=self._now, least_eur=root.objective_eur, found=root)]
         node: _Node | None = None
         while not out_of_time():
-            wanting = best is None or best.objective_eur > effort.wanted_eur
+            wanting = best is None or best.objective_eur > effort.bound_eur() + effort.wanted_eur
             if self._solves >= effort.solves * (MORE if wanting else 1):
                 break
             below = np.inf if best is None else best.objective_eur - effort.least_eur
             if node is None:
                 waiting = [one for one in waiting if one.least_eur < below]
-                if not waiting or (best is not None and best.objective_eur <= effort.enough_eur):
+                if not waiting or (best is not None and best.objective_eur <= effort.bound_eur() + effort.enough_eur):
                     return best
                 node = waiting.pop(min(range(len(waiting)), key=lambda index: waiting[index].least_eur))
             found = node.found if node.found is not None else self._solve(node.banned, below)

@@ -97,7 +97,7 @@ def solve(
         out_of_time: emergency brake, asked between iterations.
         clock_s: a clock for the stage times of the report; without it there are none.
         digest: digest of the problem, if it is known already.
-        beside: runs the bound of many jobs beside the dive where the shell has a second core; the plan is the same.
+        beside: runs the bound beside the search or the dive where the shell has a second core; the plan is the same.
 
     Returns:
         A plan; never infeasible: broken wishes are named slacks.
@@ -134,7 +134,7 @@ class _Solve:
         mix, pumps, prices = self._decide(master, relaxed)
         plan = self._best(master, prices, [(mix, pumps), (self._incumbent(), None)])
         plan = replace(plan, jobs=settled(self.problem, plan.jobs, last), warm=self.warm)
-        # Before the bound is waited for, which many jobs have beside.
+        # Before the bound is waited for, which is worked on beside.
         plan = replace(plan, explanations=explain(self.problem, plan))
         self.watch.stage("explain")
         return self._proven(plan)
@@ -188,8 +188,7 @@ class _Solve:
         plant_eur = pricing.plant.price(bound_prices)[0]
         loose = LOOSE[int(pricing.table.count > HOT_JOBS)]
         loose_eur = loose * self.budget.target_gap * self._size(solved.objective_eur)
-        beside = self.beside if many else at_once
-        self.bound = beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
+        self.bound = self.beside(lambda: pricing.tightened(pricing.bound(bound_prices, plant_eur), loose_eur))
         self.watch.stage("bound")
         return master, solved
 
@@ -297,14 +296,16 @@ class _Solve:
     def _searched(self, dive: Dive, relaxed: Solved) -> Solved | None:
         """With few jobs a search over the commit window does better than a dive; None when it finds nothing in time."""
         size = self._size(relaxed.objective_eur)
-        assert self.bound is not None
+        bound = self.bound
+        assert bound is not None
         target = self.budget.target_gap * size
         search = Search(dive.master, self.problem.commit_slots, self.pricing.table.gpus)
         effort = Effort(
             solves=int(SEARCH_SOLVES * self.budget.dive_batches),
             least_eur=SEARCH_STEP * target,
-            enough_eur=self.bound().eur + self.pumps_eur + GOOD_ENOUGH * target,
-            wanted_eur=self.bound().eur + self.pumps_eur + WANTED * target,
+            bound_eur=lambda: bound().eur + self.pumps_eur,
+            enough_eur=GOOD_ENOUGH * target,
+            wanted_eur=WANTED * target,
         )
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful

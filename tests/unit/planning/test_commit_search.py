@@ -42,7 +42,7 @@ def test_the_search_finds_what_branch_and_bound_over_all_runs_finds(jobs: int) -
     best_eur = float(np.append(master.frame.arrays.cost, master.columns.cost) @ whole)
 
     search = Search(master, COMMIT_SLOTS, pricing.table.gpus)
-    found = search.run(root, Effort(solves=400, least_eur=least_eur, enough_eur=-np.inf), lambda: False)
+    found = search.run(root, Effort(solves=400, least_eur=least_eur, bound_eur=float, enough_eur=-np.inf), lambda: False)
 
     assert found is not None
     part = found.weight[window]
@@ -56,7 +56,7 @@ def test_all_runs_are_free_again_after_a_search() -> None:
     master, pricing = _master(16, 1)
     root = master.solve(grown=True)
     Search(master, COMMIT_SLOTS, pricing.table.gpus).run(
-        root, Effort(solves=60, least_eur=1e-4 * abs(root.objective_eur), enough_eur=-np.inf), lambda: False
+        root, Effort(solves=60, least_eur=1e-4 * abs(root.objective_eur), bound_eur=float, enough_eur=-np.inf), lambda: False
     )
     again = master.try_solve()
     assert again is not None
