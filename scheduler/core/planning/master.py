@@ -286,17 +286,16 @@ class Master:
         status, _ = self._lp.basis()
         return np.array([one == highspy.HighsBasisStatus.kBasic for one in status[self._base :]], dtype=np.bool_)
 
-    def part(self, keep: BoolArray, frame: Skeleton | None = None) -> Master:
+    def part(self, keep: BoolArray, frame: Skeleton | None = None, *, perturbed: bool = False) -> Master:
         """The same plant with some of the columns, all basic ones among them: it stands at the same solution.
-
-        Its dual simplex leaves costs as they are: perturbed ones led it round for thousands of steps after every decision.
 
         Args:
             keep: flags of the columns.
             frame: the skeleton with loads in its load rows, for the part of a master that holds their changes.
+            perturbed: whether its dual simplex perturbs costs: that led it round for thousands of steps after every decision.
         """
         small = Master(frame or self.frame, self.columns.take(keep))
-        small._lp.option("dual_simplex_cost_perturbation_multiplier", 0.0)
+        small._lp.option("dual_simplex_cost_perturbation_multiplier", float(perturbed))
         every = np.arange(small._base)
         small.bound_plant(every, self.plant_lower[every], self.plant_upper[every])
         status, rows = self._lp.basis()
