@@ -92,8 +92,23 @@ class Search:
             out_of_time: emergency brake.
         """
         best = self._best(root, effort, out_of_time) if len(self._job) else root
-        self._ban(np.zeros(len(self._now), dtype=np.bool_))
+        self.free()
         return best
+
+    def hold(self, whole: Solved) -> BoolArray:
+        """Leave only what a whole answer has in the window; flags of the jobs that begin later, shape (jobs,)."""
+        count = len(self._job)
+        taken = self._window & (whole.weight[:count] > 1.0 - WHOLE)
+        later = np.ones(len(self._gpus), dtype=np.bool_)
+        later[self._job[taken]] = False
+        banned = ~later[self._of]
+        banned[:count] = ~taken & (self._window | banned[:count])
+        self._ban(banned)
+        return later
+
+    def free(self) -> None:
+        """Take everything back."""
+        self._ban(np.zeros(len(self._now), dtype=np.bool_))
 
     def _best(self, root: Solved, effort: Effort, out_of_time: Callable[[], bool]) -> Solved | None:
         """The search itself."""

@@ -64,7 +64,9 @@ def kept(problem: PlanProblem, master: Master, dived: Solved, doubt: tuple[Solve
     order = np.lexsort((reduced, columns.job))
     job = columns.job[order]
     rank = np.arange(len(job)) - np.searchsorted(job, job)
-    some: BoolArray = (dived.weight > 0.0) | (relaxed.weight > 0.0)
+    some: BoolArray = dived.weight > 0.0
+    # Runs that came after the relaxation stand behind its own.
+    some[: len(relaxed.weight)] |= relaxed.weight > 0.0
     some[order[rank < KEEP_PER_JOB]] = True
     open_job = np.zeros(len(master.must_run), dtype=np.bool_)
     open_job[sorted(doubtful)] = True

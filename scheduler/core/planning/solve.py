@@ -24,7 +24,7 @@ from scheduler.core.planning.dive import Dive
 from scheduler.core.planning.explain import explain
 from scheduler.core.planning.extract import Extractor, Mix
 from scheduler.core.planning.incumbent import first_come_columns
-from scheduler.core.planning.master import Aside, Master, Skeleton, Solved, pruned, skeleton
+from scheduler.core.planning.master import Aside, Master, Skeleton, Solved, early, pruned, skeleton
 from scheduler.core.planning.mip import solve_restricted
 from scheduler.core.planning.pricing import Bound, Pricing
 from scheduler.core.planning.pumps import decide, states_of
@@ -38,6 +38,7 @@ from scheduler.core.planning.wide_relax import Steering, relax
 from scheduler.domain.plan import Plan, SolveReport, WarmStart
 from scheduler.domain.problem import PlanProblem
 from scheduler.domain.settings import SolveBudget
+from scheduler.domain.time import BoolArray
 
 # Up to this many jobs columns come from the master's own prices at once; beyond, a bundle finds good prices first.
 SMALL = 320
@@ -61,9 +62,11 @@ PUMP_ROUNDS = 3
 MIP_COLUMNS = 600
 # Rise that a batch of the dive may always cost, as a share of the target gap.
 DIVE_STEP = 0.025
-# Search over the commit window: solves per batch of the budget; in target gaps the least gain, a gap that is good enough, and
-# the one above which it searches on.
-SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH, WANTED = 0.4, 0.05, 0.85, 1.25
+# Search over the commit window: solves at least, and per batch of the budget; in target gaps the least gain, a gap that is good
+# enough, and the one above which it searches on.
+LEAST_SOLVES, SEARCH_SOLVES, SEARCH_STEP, GOOD_ENOUGH, WANTED = 12, 0.25, 0.05, 1.0, 1.25
+# Rounds of new runs at the answer of the search, whose prices are not those of the relaxation: what begins later can follow.
+LATER_ROUNDS = 2
 # Cold start: a GPU-hour costs a few cents (optimisation.md 3).
 COLD_EUR_PER_GPU_H = 0.04
 WARM_STEPS_FRACTION = 0.2
@@ -229,13 +232,19 @@ class _Solve:
         part = master.part((solved.weight > 0.0) | master.basic() | (master.reduced_eur(solved) < dear_eur), perturbed=True)
         return part, part.solve()
 
-    def _grown(self, master: Master, solved: Solved, rounds: int) -> Solved:
-        """Runs at the master's own prices, round by round, until one gains next to nothing."""
+    def _grown(self, master: Master, solved: Solved, rounds: int, later: BoolArray | None = None) -> Solved:
+        """Runs at the master's own prices, round by round, until one gains next to nothing.
+
+        With flags of the jobs that begin after the commit window these alone get runs, and none in it.
+        """
         for _ in range(rounds):
             if self.watch.relaxing():
                 break
             assert solved.prices is not None
-            if not master.add(self.pricing.columns(solved.prices, PER_JOB, solved.job_eur)):
+            runs = self.pricing.columns(solved.prices, PER_JOB, solved.job_eur, only=later)
+            if later is not None:
+                runs = runs.take(~early(runs, self.problem.commit_slots))
+            if not master.add(runs):
                 break
             before = solved.objective_eur
             solved = master.solve(grown=True)
@@ -310,7 +319,7 @@ class _Solve:
         target = self.budget.target_gap * size
         search = Search(dive.master, self.problem.commit_slots, self.pricing.table.gpus)
         effort = Effort(
-            solves=int(SEARCH_SOLVES * self.budget.dive_batches),
+            solves=max(LEAST_SOLVES, int(SEARCH_SOLVES * self.budget.dive_batches)),
             least_eur=SEARCH_STEP * target,
             bound_eur=lambda: bound().eur + self.pumps_eur,
             enough_eur=GOOD_ENOUGH * target,
@@ -318,7 +327,16 @@ class _Solve:
         )
         found = search.run(dive.begin(relaxed), effort, self.watch.brake)
         dive.doubtful |= search.doubtful
-        return found
+        return None if found is None else self._with_later_runs(search, found)
+
+    def _with_later_runs(self, search: Search, found: Solved) -> Solved:
+        """What the search decided, with better runs for all that begins later."""
+        later = search.hold(found)
+        held = search.master.try_solve()
+        if held is not None:
+            held = self._grown(search.master, held, LATER_ROUNDS, later)
+        search.free()
+        return found if held is None else held
 
     def _open_gap(self, found: Solved) -> float:
         """How far a solution lies above the bound, relative; what whole pump states cost is not for the dive to close."""

@@ -10,6 +10,7 @@ from scheduler.core.planning.branch import Effort, Search
 from scheduler.core.planning.instances import instance
 from scheduler.core.planning.master import Master, early, skeleton
 from scheduler.core.planning.pricing import Pricing
+from scheduler.domain.time import FloatArray
 
 COMMIT_SLOTS = 4
 
@@ -61,3 +62,41 @@ def test_all_runs_are_free_again_after_a_search() -> None:
     again = master.try_solve()
     assert again is not None
     assert again.objective_eur == pytest.approx(root.objective_eur, rel=1e-7)
+
+
+def test_runs_that_come_later_do_not_move_what_was_decided() -> None:
+    master, pricing = _master(16, 1)
+    root = master.solve(grown=True)
+    least_eur = 1e-3 * abs(root.objective_eur)
+    search = Search(master, COMMIT_SLOTS, pricing.table.gpus)
+    found = search.run(root, Effort(solves=60, least_eur=least_eur, bound_eur=float, enough_eur=-np.inf), lambda: False)
+    assert found is not None
+    decided = _in_window(master, found.weight)
+
+    later = search.hold(found)
+    held = master.try_solve()
+    assert held is not None
+    assert held.prices is not None
+    runs = pricing.columns(held.prices, 99, held.job_eur, only=later)
+    added = master.add(runs.take(~early(runs, COMMIT_SLOTS)))
+    grown = master.solve(grown=True)
+
+    assert decided
+    assert not later[[job for job, _, _ in decided]].any()
+    assert added > 0
+    assert set(runs.job.tolist()) <= set(np.nonzero(later)[0].tolist())
+    assert _in_window(master, grown.weight) == decided
+    assert held.objective_eur <= found.objective_eur + 1e-6
+    assert grown.objective_eur <= held.objective_eur - 1e-3
+    search.free()
+    again = master.try_solve()
+    assert again is not None
+    assert again.objective_eur <= root.objective_eur + 1e-6
+
+
+def _in_window(master: Master, weight: FloatArray) -> set[tuple[int, int, int]]:
+    """Job, start and pool of the runs taken in the window; all of them must be whole."""
+    taken = np.nonzero(early(master.columns, COMMIT_SLOTS)[: len(weight)] & (weight > 1e-6))[0]
+    assert bool((weight[taken] > 1.0 - 1e-6).all())
+    columns = master.columns
+    return {(int(columns.job[run]), int(columns.start[run]), int(columns.pool[run])) for run in taken}
