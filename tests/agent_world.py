@@ -94,7 +94,7 @@ class NodeWorld:
         self.socket.parent.mkdir()
         self.originals_w = [float(watts) for watts in self.random.choice([700.0, 700.0, 652.0, 598.0], self.pace.gpus)]
         for number, watts in enumerate(self.originals_w):
-            self.machine[number].limit_mw = round(1000 * watts)
+            self.machine[number].limit_milliwatt = round(1000 * watts)
         self.levels_w = [{watts} for watts in self.originals_w]
         self.agent = self._container(
             "agent", "--node", NODE, "--port", "0", *self.voice.arguments(), "--setter", str(self.socket),
@@ -268,19 +268,19 @@ class NodeWorld:
     def reload_driver(self) -> None:
         """The driver is loaded anew."""
         for number, levels_w in enumerate(self.levels_w):
-            levels_w.add(float(self.machine[number].default_mw) / 1e3)
+            levels_w.add(float(self.machine[number].default_milliwatt) / 1e3)
         self.machine.reload_driver()
 
     # What is to be seen.
 
     def limit_w(self, number: int) -> float:
         """Limit of a GPU now."""
-        return float(self.machine[number].limit_mw) / 1e3
+        return float(self.machine[number].limit_milliwatt) / 1e3
 
     def capped(self, number: int) -> bool:
         """Whether a wished cap is in force, or as much of it as may be."""
         wished_w = self.caps_w.get(number)
-        least_w = LEAST_FRACTION * float(self.machine[number].default_mw) / 1e3
+        least_w = LEAST_FRACTION * float(self.machine[number].default_milliwatt) / 1e3
         return wished_w is not None and abs(self.limit_w(number) - max(wished_w, least_w)) < 1.0
 
     def all_capped(self) -> bool:
@@ -305,8 +305,8 @@ class NodeWorld:
             story = GpuStory(
                 gpu=number,
                 original_w=original_w,
-                default_w=float(self.machine[number].default_mw) / 1e3,
-                least_w=LEAST_FRACTION * float(self.machine[number].default_mw) / 1e3,
+                default_w=float(self.machine[number].default_milliwatt) / 1e3,
+                least_w=LEAST_FRACTION * float(self.machine[number].default_milliwatt) / 1e3,
                 may=both(node, both(self.asks[number].all(), self.sits[number].all())),
                 cannot=self.cannot[number].all(),
             )

@@ -39,7 +39,7 @@ NS_PER_S = 1_000_000_000
 class Step(ctypes.Structure):
     """`struct step` of fake_nvml.h."""
 
-    _fields_ = (("ms", ctypes.c_uint32), ("mw", ctypes.c_uint32))
+    _fields_ = (("ms", ctypes.c_uint32), ("milliwatt", ctypes.c_uint32))
 
 
 class Gpu(ctypes.Structure):
@@ -48,10 +48,12 @@ class Gpu(ctypes.Structure):
     _fields_ = (
         ("uuid", ctypes.c_char * 64),
         ("name", ctypes.c_char * 64),
-        *((name, ctypes.c_uint32) for name in ("idle_mw", "work_mw", "noise_mw", "period_ms", "busy_ms", "average_ms")),
-        *((name, ctypes.c_uint32) for name in ("limit_mw", "default_mw", "min_mw", "max_mw", "other_limit_mw", "module_mw")),
+        *((name, ctypes.c_uint32) for name in ("idle_milliwatt", "work_milliwatt", "noise_milliwatt")),
+        *((name, ctypes.c_uint32) for name in ("period_ms", "busy_ms", "average_ms")),
+        *((name, ctypes.c_uint32) for name in ("limit_milliwatt", "default_milliwatt", "min_milliwatt", "max_milliwatt")),
+        *((name, ctypes.c_uint32) for name in ("other_limit_milliwatt", "module_milliwatt")),
         *((name, ctypes.c_uint32) for name in ("temperature_c", "mig", "mig_devices", "lost", "energy_absent")),
-        *((name, ctypes.c_uint32) for name in ("lies", "round_mw", "steps", "brakes")),
+        *((name, ctypes.c_uint32) for name in ("lies", "round_milliwatt", "steps", "brakes")),
         *((name, ctypes.c_uint64) for name in ("energy_uj", "capped_ns", "updated_ns", "drawn_uj")),
         ("process_count", ctypes.c_uint32),
         ("writes", ctypes.c_uint32),
@@ -75,7 +77,7 @@ class LoggedWrite(ctypes.Structure):
 
     _fields_ = (
         ("at_ns", ctypes.c_uint64),
-        *((name, ctypes.c_uint32) for name in ("pid", "gpu", "kind", "asked_mw", "limit_mw")),
+        *((name, ctypes.c_uint32) for name in ("pid", "gpu", "kind", "asked_milliwatt", "limit_milliwatt")),
         ("code", ctypes.c_int32),
     )
 
@@ -179,9 +181,9 @@ class Machine:
         for number in range(gpus):
             gpu = found.state.gpus[number]
             gpu.uuid, gpu.name = f"GPU-{number:04d}".encode(), b"NVIDIA H100 80GB HBM3"
-            gpu.idle_mw, gpu.work_mw, gpu.noise_mw, gpu.temperature_c = 70_000, 650_000, 10_000, 55
-            gpu.limit_mw = gpu.default_mw = gpu.max_mw = 700_000
-            gpu.min_mw, gpu.average_ms = 200_000, 1_000
+            gpu.idle_milliwatt, gpu.work_milliwatt, gpu.noise_milliwatt, gpu.temperature_c = 70_000, 650_000, 10_000, 55
+            gpu.limit_milliwatt = gpu.default_milliwatt = gpu.max_milliwatt = 700_000
+            gpu.min_milliwatt, gpu.average_ms = 200_000, 1_000
         found.state.magic = MAGIC
         return found
 
@@ -210,7 +212,7 @@ class Machine:
         """Give a GPU a program: seconds and watts, over and over."""
         gpu = self.state.gpus[number]
         for place, (seconds, watts) in enumerate(steps):
-            gpu.program[place].ms, gpu.program[place].mw = round(1000 * seconds), round(1000 * watts)
+            gpu.program[place].ms, gpu.program[place].milliwatt = round(1000 * seconds), round(1000 * watts)
         gpu.steps = len(steps)
 
     @contextmanager
@@ -224,21 +226,21 @@ class Machine:
         """Load the driver anew: handles are void, counters begin at zero, limits are the default."""
         with self.locked():
             for number, gpu in enumerate(self.state.gpus[: self.state.count]):
-                gpu.energy_uj, gpu.capped_ns, gpu.limit_mw = 0, 0, gpu.default_mw
-                self._log(number, Kind.DRIVER, gpu.default_mw)
+                gpu.energy_uj, gpu.capped_ns, gpu.limit_milliwatt = 0, 0, gpu.default_milliwatt
+                self._log(number, Kind.DRIVER, gpu.default_milliwatt)
             self.state.driver_generation += 1
 
     def set_by_another(self, number: int, limit_w: float) -> None:
         """Somebody who is none of ours sets a limit, by another way than NVML."""
         with self.locked():
-            self.state.gpus[number].limit_mw = round(1000 * limit_w)
+            self.state.gpus[number].limit_milliwatt = round(1000 * limit_w)
             self._log(number, Kind.OTHER, round(1000 * limit_w))
 
-    def _log(self, number: int, kind: Kind, limit_mw: int) -> None:
+    def _log(self, number: int, kind: Kind, limit_milliwatt: int) -> None:
         """Note a change of a limit that did not go through the library."""
         place = self.state.log[self.state.logged % MAX_WRITES]
         place.at_ns, place.pid, place.gpu, place.kind, place.code = time.monotonic_ns(), os.getpid(), number, kind, 0
-        place.asked_mw = place.limit_mw = limit_mw
+        place.asked_milliwatt = place.limit_milliwatt = limit_milliwatt
         self.state.logged += 1
 
     def writes(self) -> list[Write]:
@@ -260,6 +262,6 @@ class Machine:
 def _write(found: LoggedWrite) -> Write:
     """One line of the log."""
     return Write(
-        at_s=found.at_ns / NS_PER_S, pid=found.pid, gpu=found.gpu, kind=Kind(found.kind), asked_w=found.asked_mw / 1e3,
-        limit_w=found.limit_mw / 1e3, code=found.code,
+        at_s=found.at_ns / NS_PER_S, pid=found.pid, gpu=found.gpu, kind=Kind(found.kind), asked_w=found.asked_milliwatt / 1e3,
+        limit_w=found.limit_milliwatt / 1e3, code=found.code,
     )  # fmt: skip

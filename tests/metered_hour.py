@@ -58,8 +58,8 @@ def metered_hour(machine: Machine, seed: int) -> list[Metered]:
     for number in range(count):
         steps = zip(random.uniform(0.3, 20.0, 16), random.uniform(80.0, 690.0, 16), strict=True)
         machine.load(number, [(float(seconds), float(watts)) for seconds, watts in steps])
-        machine[number].noise_mw = 60_000
-        machine[number].limit_mw = 400_000 if number % 3 == 2 else 700_000
+        machine[number].noise_milliwatt = 60_000
+        machine[number].limit_milliwatt = 400_000 if number % 3 == 2 else 700_000
     machine.pass_s(1.0)
     nvml = Nvml()
     nvml.start()

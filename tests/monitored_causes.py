@@ -57,7 +57,7 @@ def bent(route: Route) -> Route:
 
 def capped(system: Monitored) -> bool:
     """Whether the first GPU has a cap."""
-    return bool(system.machine[0].limit_mw < 700_000)
+    return bool(system.machine[0].limit_milliwatt < 700_000)
 
 
 def silenced(system: Monitored, journal: Path, alerts: Alerts) -> str:

@@ -195,7 +195,7 @@ def asking(caps_w: dict[str, float], *, generation: int = 1, lease_s: float = 60
 
 def limit_w(machine: Machine, number: int) -> float:
     """The limit of a GPU, by the machine itself."""
-    return float(machine[number].limit_mw) / 1000.0
+    return float(machine[number].limit_milliwatt) / 1000.0
 
 
 def limits_are(machine: Machine, setter: SetterProcess, limits_w: dict[int, float]) -> None:

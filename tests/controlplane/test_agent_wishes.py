@@ -188,7 +188,7 @@ def test_a_cap_from_the_cluster_to_the_gpu_and_back(site: Site, machine: Machine
         """Whether it is so, on the GPU and in the status."""
         told = site.status(node)
         reasons = {one["type"]: one["reason"] for one in told.get("conditions", [])}
-        return machine[0].limit_mw == 1000 * watts and (told.get("lease"), reasons.get("Capping")) == (lease, capping)
+        return machine[0].limit_milliwatt == 1000 * watts and (told.get("lease"), reasons.get("Capping")) == (lease, capping)
 
     with KubeletPeer(tmp_path / "pods") as kubelet, running_setter(machine, tmp_path) as setter:
         kubelet.pods = [holding("train", "GPU-0000", namespace=AGENTS)]

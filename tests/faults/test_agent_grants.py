@@ -118,7 +118,7 @@ def test_both_processes_do_their_work_with_what_their_containers_have(machine: M
         peer.pods = [holding("train", "GPU-0001")]
         setting = stack.enter_context(running(setter, machine, logs[1]))
         measuring = stack.enter_context(running(agent, machine, logs[0]))
-        until(lambda: machine[1].limit_mw == 400_000, *logs)
+        until(lambda: machine[1].limit_milliwatt == 400_000, *logs)
         told = AgentProcess(process=measuring, log=logs[0], token="secret")
         assert '"podUid": "u-1"' in told.wait("/v1/telemetry", '"podUid": "u-1"')
         assert told.ask("/readyz").status_code == 200
@@ -127,5 +127,5 @@ def test_both_processes_do_their_work_with_what_their_containers_have(machine: M
         assert "CapEff:\t0000000000000000\n" in Path(f"/proc/{measuring.pid}/status").read_text("ascii")
         # Another pod has the GPU.
         peer.pods = [holding("other", "GPU-0001")]
-        until(lambda: machine[1].limit_mw == 700_000, *logs)
+        until(lambda: machine[1].limit_milliwatt == 700_000, *logs)
         until(lambda: not list((folder / "lib" / "caps").glob("*.json")), *logs)

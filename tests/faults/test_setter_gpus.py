@@ -208,7 +208,7 @@ def test_another_version_of_the_library_is_loaded_by_another_worker(machine: Mac
 
 
 def test_a_gpu_that_was_missing_at_start_gets_its_limit_back_when_the_driver_knows_it(machine: Machine, tmp_path: Path) -> None:
-    machine[1].limit_mw = 400_000
+    machine[1].limit_milliwatt = 400_000
     machine.state.count = 1
     entry(tmp_path / "journal", BOOT.read_text().strip(), uuid="GPU-0001")
     with running_setter(machine, tmp_path, ready=False) as setter, Asker(setter, asking(ONE_W)).asks() as agent:
@@ -286,14 +286,14 @@ def entry(journal: Path, boot: str, uuid: str = "GPU-0000", **more: object) -> N
 
 
 def test_what_an_entry_of_this_boot_says_is_given_back(machine: Machine, tmp_path: Path) -> None:
-    machine[0].limit_mw = 400_000
+    machine[0].limit_milliwatt = 400_000
     entry(tmp_path / "journal", BOOT.read_text().strip())
     with running_setter(machine, tmp_path) as setter:
         limits_are(machine, setter, {0: 650.0})
 
 
 def test_an_entry_of_another_boot_says_nothing(machine: Machine, tmp_path: Path) -> None:
-    machine[0].limit_mw = 400_000
+    machine[0].limit_milliwatt = 400_000
     entry(tmp_path / "journal", "another-boot")
     with running_setter(machine, tmp_path) as setter:
         time.sleep(2.5)
@@ -303,7 +303,7 @@ def test_an_entry_of_another_boot_says_nothing(machine: Machine, tmp_path: Path)
 
 
 def test_a_torn_entry_brings_the_default_back(machine: Machine, tmp_path: Path) -> None:
-    machine[0].limit_mw = 400_000
+    machine[0].limit_milliwatt = 400_000
     entry(tmp_path / "journal", BOOT.read_text().strip(), originalWatts=100.0)
     with running_setter(machine, tmp_path) as setter:
         limits_are(machine, setter, {0: 700.0})

@@ -62,37 +62,41 @@ static double noise(const struct gpu *gpu, uint64_t step) {
     return (double)(x % 20001) / 10000.0 - 1.0;
 }
 
-static uint32_t enforced_mw(const struct gpu *gpu) {
-    return gpu->other_limit_mw && gpu->other_limit_mw < gpu->limit_mw ? gpu->other_limit_mw : gpu->limit_mw;
+static uint32_t enforced_milliwatt(const struct gpu *gpu) {
+    uint32_t other = gpu->other_limit_milliwatt;
+    return other && other < gpu->limit_milliwatt ? other : gpu->limit_milliwatt;
 }
 
 /* Draw in mW that the load wants, without noise and limit. */
-static uint32_t load_mw(const struct gpu *gpu, uint64_t at_ms) {
+static uint32_t load_milliwatt(const struct gpu *gpu, uint64_t at_ms) {
     uint64_t whole = 0;
     for (uint32_t i = 0; i < gpu->steps && i < MAX_STEPS; i++) whole += gpu->program[i].ms;
-    if (whole == 0) return gpu->period_ms == 0 || at_ms % gpu->period_ms < gpu->busy_ms ? gpu->work_mw : gpu->idle_mw;
+    if (whole == 0) {
+        int works = gpu->period_ms == 0 || at_ms % gpu->period_ms < gpu->busy_ms;
+        return works ? gpu->work_milliwatt : gpu->idle_milliwatt;
+    }
     at_ms %= whole;
     uint32_t i = 0;
     while (at_ms >= gpu->program[i].ms) at_ms -= gpu->program[i++].ms;
-    return gpu->program[i].mw;
+    return gpu->program[i].milliwatt;
 }
 
 /* Draw in mW during one step, and whether the limit binds. */
-static double draw_mw(const struct gpu *gpu, uint64_t step, int *binds) {
-    double wanted = load_mw(gpu, step * STEP_MS) + noise(gpu, step) * gpu->noise_mw;
-    double most = enforced_mw(gpu);
+static double draw_milliwatt(const struct gpu *gpu, uint64_t step, int *binds) {
+    double wanted = load_milliwatt(gpu, step * STEP_MS) + noise(gpu, step) * gpu->noise_milliwatt;
+    double most = enforced_milliwatt(gpu);
     *binds = wanted > most;
     return *binds ? BINDING * most : wanted < 0 ? 0 : wanted;
 }
 
 /* What a power reading says: the mean over the steps of the last average_ms, the present one among them. */
-static unsigned int reading_mw(const struct gpu *gpu) {
+static unsigned int reading_milliwatt(const struct gpu *gpu) {
     uint64_t last = now_ns() / STEP_NS, many = gpu->average_ms / STEP_MS;
     double sum = 0;
     int binds;
     if (many < 1) many = 1;
     if (many > last + 1) many = last + 1;
-    for (uint64_t i = 0; i < many; i++) sum += draw_mw(gpu, last - i, &binds);
+    for (uint64_t i = 0; i < many; i++) sum += draw_milliwatt(gpu, last - i, &binds);
     return (unsigned int)(sum / (double)many + 0.5);
 }
 
@@ -104,7 +108,7 @@ static void advance(struct gpu *gpu) {
         uint64_t end = (at / STEP_NS + 1) * STEP_NS;
         int binds;
         if (end > now) end = now;
-        double uj = draw_mw(gpu, at / STEP_NS, &binds) * (double)(end - at) / 1e6;
+        double uj = draw_milliwatt(gpu, at / STEP_NS, &binds) * (double)(end - at) / 1e6;
         gpu->energy_uj += (uint64_t)(uj + 0.5);
         gpu->drawn_uj += (uint64_t)(uj + 0.5);
         if (binds) gpu->capped_ns += end - at;
@@ -266,10 +270,10 @@ API ret nvmlDeviceGetName(device handle, char *name, unsigned int length) {
     return text(gpu->name, name, length);
 }
 
-API ret nvmlDeviceGetPowerUsage(device handle, unsigned int *mw) {
+API ret nvmlDeviceGetPowerUsage(device handle, unsigned int *milliwatt) {
     ENTER_WHOLE(handle, CALL_POWER);
-    if (gpu->module_mw) return leave(NOT_SUPPORTED);
-    *mw = reading_mw(gpu);
+    if (gpu->module_milliwatt) return leave(NOT_SUPPORTED);
+    *milliwatt = reading_milliwatt(gpu);
     return leave(SUCCESS);
 }
 
@@ -280,59 +284,59 @@ API ret nvmlDeviceGetTotalEnergyConsumption(device handle, unsigned long long *m
     return leave(SUCCESS);
 }
 
-API ret nvmlDeviceGetPowerManagementLimit(device handle, unsigned int *mw) {
+API ret nvmlDeviceGetPowerManagementLimit(device handle, unsigned int *milliwatt) {
     ENTER_WHOLE(handle, CALL_LIMIT);
-    *mw = gpu->limit_mw;
+    *milliwatt = gpu->limit_milliwatt;
     return leave(SUCCESS);
 }
 
-API ret nvmlDeviceGetPowerManagementDefaultLimit(device handle, unsigned int *mw) {
+API ret nvmlDeviceGetPowerManagementDefaultLimit(device handle, unsigned int *milliwatt) {
     ENTER_WHOLE(handle, CALL_DEFAULT);
-    *mw = gpu->default_mw;
+    *milliwatt = gpu->default_milliwatt;
     return leave(SUCCESS);
 }
 
 API ret nvmlDeviceGetPowerManagementLimitConstraints(device handle, unsigned int *low, unsigned int *high) {
     ENTER_WHOLE(handle, CALL_CONSTRAINTS);
-    *low = gpu->min_mw;
-    *high = gpu->max_mw;
+    *low = gpu->min_milliwatt;
+    *high = gpu->max_milliwatt;
     return leave(SUCCESS);
 }
 
-API ret nvmlDeviceGetEnforcedPowerLimit(device handle, unsigned int *mw) {
+API ret nvmlDeviceGetEnforcedPowerLimit(device handle, unsigned int *milliwatt) {
     ENTER_WHOLE(handle, CALL_ENFORCED);
-    *mw = enforced_mw(gpu);
+    *milliwatt = enforced_milliwatt(gpu);
     return leave(SUCCESS);
 }
 
 /* Note a try to set a limit, as it ended, and leave. */
-static ret logged(const struct gpu *gpu, uint32_t asked_mw, ret code) {
+static ret logged(const struct gpu *gpu, uint32_t asked_milliwatt, ret code) {
     if (gpu) {
         machine->log[machine->logged % MAX_WRITES] = (struct write){
             .at_ns = computer_ns(), .pid = (uint32_t)getpid(), .gpu = (uint32_t)(gpu - machine->gpus), .kind = WRITE_NVML,
-            .asked_mw = asked_mw, .limit_mw = gpu->limit_mw, .code = code,
+            .asked_milliwatt = asked_milliwatt, .limit_milliwatt = gpu->limit_milliwatt, .code = code,
         };
         machine->logged++;
     }
     return leave(code);
 }
 
-API ret nvmlDeviceSetPowerManagementLimit(device handle, unsigned int mw) {
+API ret nvmlDeviceSetPowerManagementLimit(device handle, unsigned int milliwatt) {
     struct gpu *gpu = NULL;
     ret entered = enter(handle, CALL_SET, &gpu);
-    if (entered) return logged(gpu, mw, entered);
-    if (part_of(handle) || gpu->module_mw) return logged(gpu, mw, NOT_SUPPORTED);
-    if (!machine->allow_set) return logged(gpu, mw, NO_PERMISSION);
-    if (mw < gpu->min_mw || mw > gpu->max_mw) return logged(gpu, mw, INVALID_ARGUMENT);
-    if (!gpu->lies) gpu->limit_mw = gpu->round_mw ? mw - mw % gpu->round_mw : mw;
+    if (entered) return logged(gpu, milliwatt, entered);
+    if (part_of(handle) || gpu->module_milliwatt) return logged(gpu, milliwatt, NOT_SUPPORTED);
+    if (!machine->allow_set) return logged(gpu, milliwatt, NO_PERMISSION);
+    if (milliwatt < gpu->min_milliwatt || milliwatt > gpu->max_milliwatt) return logged(gpu, milliwatt, INVALID_ARGUMENT);
+    if (!gpu->lies) gpu->limit_milliwatt = gpu->round_milliwatt ? milliwatt - milliwatt % gpu->round_milliwatt : milliwatt;
     gpu->writes++;
-    return logged(gpu, mw, SUCCESS);
+    return logged(gpu, milliwatt, SUCCESS);
 }
 
 /* Answers as the real one does through the binding: whatever happened, the caller is told that it worked. */
 API ret nvmlDeviceSetPowerManagementLimit_v2(device handle, void *value) {
-    struct { unsigned int version, scope, mw; } *asked = value;
-    if (asked->scope == 0) nvmlDeviceSetPowerManagementLimit(handle, asked->mw);
+    struct { unsigned int version, scope, milliwatt; } *asked = value;
+    if (asked->scope == 0) nvmlDeviceSetPowerManagementLimit(handle, asked->milliwatt);
     return SUCCESS;
 }
 
@@ -346,8 +350,8 @@ API ret nvmlDeviceGetTemperatureV(device handle, void *value) {
 API ret nvmlDeviceGetCurrentClocksEventReasons(device handle, unsigned long long *reasons) {
     int binds;
     ENTER(handle, CALL_REASONS);
-    double mw = draw_mw(gpu, now_ns() / STEP_NS, &binds);
-    *reasons = (binds ? 0x4ull : mw <= gpu->idle_mw ? 0x1ull : 0) | gpu->brakes;
+    double milliwatt = draw_milliwatt(gpu, now_ns() / STEP_NS, &binds);
+    *reasons = (binds ? 0x4ull : milliwatt <= gpu->idle_milliwatt ? 0x1ull : 0) | gpu->brakes;
     return leave(SUCCESS);
 }
 
@@ -356,7 +360,7 @@ API ret nvmlDeviceGetUtilizationRates(device handle, void *value) {
     int binds;
     ENTER_WHOLE(handle, CALL_UTILIZATION);
     if (gpu->mig) return leave(NOT_SUPPORTED);
-    rates->gpu = draw_mw(gpu, now_ns() / STEP_NS, &binds) > gpu->idle_mw + gpu->noise_mw ? 100 : 0;
+    rates->gpu = draw_milliwatt(gpu, now_ns() / STEP_NS, &binds) > gpu->idle_milliwatt + gpu->noise_milliwatt ? 100 : 0;
     rates->memory = 0;
     return leave(SUCCESS);
 }
@@ -422,9 +426,9 @@ struct field {
 };
 
 static ret module_field(const struct gpu *gpu, struct field *field) {
-    if (!gpu->module_mw || (field->id != 185 && field->id != 186)) return NOT_SUPPORTED;
+    if (!gpu->module_milliwatt || (field->id != 185 && field->id != 186)) return NOT_SUPPORTED;
     field->type = 1;
-    field->value.ui = gpu->module_mw;
+    field->value.ui = gpu->module_milliwatt;
     return SUCCESS;
 }
 
@@ -435,10 +439,12 @@ static ret one_field(const struct gpu *gpu, struct field *field) {
     field->type = 1;
     switch (field->id) {
     case 74: field->type = 3; field->value.ull = gpu->capped_ns; return SUCCESS;
-    case 185: field->value.ui = reading_mw(gpu); return gpu->module_mw ? NOT_SUPPORTED : SUCCESS;
-    case 186: field->value.ui = (unsigned int)draw_mw(gpu, now_ns() / STEP_NS, &binds); return gpu->module_mw ? NOT_SUPPORTED : SUCCESS;
-    case 190: field->value.ui = enforced_mw(gpu); return SUCCESS;
-    case 192: field->value.ui = gpu->limit_mw; return SUCCESS;
+    case 185: field->value.ui = reading_milliwatt(gpu); return gpu->module_milliwatt ? NOT_SUPPORTED : SUCCESS;
+    case 186:
+        field->value.ui = (unsigned int)draw_milliwatt(gpu, now_ns() / STEP_NS, &binds);
+        return gpu->module_milliwatt ? NOT_SUPPORTED : SUCCESS;
+    case 190: field->value.ui = enforced_milliwatt(gpu); return SUCCESS;
+    case 192: field->value.ui = gpu->limit_milliwatt; return SUCCESS;
     default: return NOT_SUPPORTED;
     }
 }
@@ -453,13 +459,15 @@ API ret nvmlDeviceGetFieldValues(device handle, int count, struct field *fields)
 #define AT(of, field) (uint32_t)offsetof(struct of, field)
 API const uint32_t fake_nvml_layout[] = {
     sizeof(struct step), sizeof(struct gpu), sizeof(struct write), sizeof(struct machine),
-    AT(gpu, uuid), AT(gpu, name), AT(gpu, idle_mw), AT(gpu, work_mw), AT(gpu, noise_mw), AT(gpu, period_ms), AT(gpu, busy_ms),
-    AT(gpu, average_ms), AT(gpu, limit_mw), AT(gpu, default_mw), AT(gpu, min_mw), AT(gpu, max_mw), AT(gpu, other_limit_mw),
-    AT(gpu, module_mw), AT(gpu, temperature_c), AT(gpu, mig), AT(gpu, mig_devices), AT(gpu, lost), AT(gpu, energy_absent),
-    AT(gpu, lies), AT(gpu, round_mw), AT(gpu, steps), AT(gpu, brakes), AT(gpu, energy_uj), AT(gpu, capped_ns), AT(gpu, updated_ns),
+    AT(gpu, uuid), AT(gpu, name), AT(gpu, idle_milliwatt), AT(gpu, work_milliwatt), AT(gpu, noise_milliwatt),
+    AT(gpu, period_ms), AT(gpu, busy_ms), AT(gpu, average_ms), AT(gpu, limit_milliwatt), AT(gpu, default_milliwatt),
+    AT(gpu, min_milliwatt), AT(gpu, max_milliwatt), AT(gpu, other_limit_milliwatt), AT(gpu, module_milliwatt),
+    AT(gpu, temperature_c), AT(gpu, mig), AT(gpu, mig_devices), AT(gpu, lost), AT(gpu, energy_absent), AT(gpu, lies),
+    AT(gpu, round_milliwatt), AT(gpu, steps), AT(gpu, brakes), AT(gpu, energy_uj), AT(gpu, capped_ns), AT(gpu, updated_ns),
     AT(gpu, drawn_uj), AT(gpu, process_count), AT(gpu, writes), AT(gpu, processes), AT(gpu, program), AT(gpu, error),
     AT(gpu, delay_ms),
-    AT(write, at_ns), AT(write, pid), AT(write, gpu), AT(write, kind), AT(write, asked_mw), AT(write, limit_mw), AT(write, code),
+    AT(write, at_ns), AT(write, pid), AT(write, gpu), AT(write, kind), AT(write, asked_milliwatt),
+    AT(write, limit_milliwatt), AT(write, code),
     AT(machine, magic), AT(machine, count), AT(machine, init_error), AT(machine, allow_set), AT(machine, clock_ns),
     AT(machine, driver_generation), AT(machine, init_delay_ms), AT(machine, count_error), AT(machine, persistence_off),
     AT(machine, logged), AT(machine, gpus), AT(machine, log),

@@ -17,20 +17,20 @@ enum call {
 };
 
 /* One step of a load program. */
-struct step { uint32_t ms, mw; };
+struct step { uint32_t ms, milliwatt; };
 
-/* idle_mw, work_mw, period_ms, busy_ms: load; it works for busy_ms of every period_ms, 0: always. program: the first `steps` of it,
-   over and over, in place of that. noise_mw: largest deviation of the draw. average_ms: length of the mean that a power reading is.
-   work_mw: draw while it works, below any limit. other_limit_mw: a limit that somebody set out of band, 0 for none. module_mw: draw
-   of a module whose GPU has no power of its own, 0 for none. lies: a limit is taken and nothing changes. round_mw: a limit is cut
-   to whole multiples of it. mig_devices: parts that a split GPU has. brakes: further reasons for low clocks. drawn_uj: all energy,
-   whatever the counter forgot. */
+/* idle_milliwatt, work_milliwatt, period_ms, busy_ms: load; it works for busy_ms of every period_ms, 0: always. program: the
+   first `steps` of it, over and over, in place of that. noise_milliwatt: largest deviation of the draw. average_ms: length of
+   the mean that a power reading is. work_milliwatt: draw while it works, below any limit. other_limit_milliwatt: a limit that
+   somebody set out of band, 0 for none. module_milliwatt: draw of a module whose GPU has no power of its own, 0 for none. lies:
+   a limit is taken and nothing changes. round_milliwatt: a limit is cut to whole multiples of it. mig_devices: parts that a
+   split GPU has. brakes: further reasons for low clocks. drawn_uj: all energy, whatever the counter forgot. */
 struct gpu {
     char uuid[64];
     char name[64];
-    uint32_t idle_mw, work_mw, noise_mw, period_ms, busy_ms, average_ms;
-    uint32_t limit_mw, default_mw, min_mw, max_mw, other_limit_mw, module_mw;
-    uint32_t temperature_c, mig, mig_devices, lost, energy_absent, lies, round_mw, steps, brakes;
+    uint32_t idle_milliwatt, work_milliwatt, noise_milliwatt, period_ms, busy_ms, average_ms;
+    uint32_t limit_milliwatt, default_milliwatt, min_milliwatt, max_milliwatt, other_limit_milliwatt, module_milliwatt;
+    uint32_t temperature_c, mig, mig_devices, lost, energy_absent, lies, round_milliwatt, steps, brakes;
     uint64_t energy_uj, capped_ns, updated_ns, drawn_uj;
     uint32_t process_count, writes;
     uint32_t processes[MAX_PROCESSES];
@@ -45,7 +45,7 @@ enum kind { WRITE_NVML, WRITE_OTHER, WRITE_DRIVER };
 /* at_ns: CLOCK_MONOTONIC of this computer, whatever the machine's time is. code: what the caller was told. */
 struct write {
     uint64_t at_ns;
-    uint32_t pid, gpu, kind, asked_mw, limit_mw;
+    uint32_t pid, gpu, kind, asked_milliwatt, limit_milliwatt;
     int32_t code;
 };
 

@@ -208,7 +208,7 @@ class Installation:
 
     def limits_w(self) -> list[float]:
         """Power limits of the machine's GPUs, in W."""
-        return [self.machine[number].limit_mw / 1000.0 for number in range(len(GPUS))]
+        return [self.machine[number].limit_milliwatt / 1000.0 for number in range(len(GPUS))]
 
 
 @contextmanager

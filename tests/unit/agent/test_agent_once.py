@@ -27,7 +27,7 @@ def agent(machine: Machine | None, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_it_tells_what_could_be_capped(machine: Machine) -> None:
-    machine[0].limit_mw, machine[0].noise_mw = 600_000, 0
+    machine[0].limit_milliwatt, machine[0].noise_milliwatt = 600_000, 0
     machine[1].mig = 1
     done = agent(machine, "--once", "--json", "-")
     assert done.returncode == 0, done.stderr

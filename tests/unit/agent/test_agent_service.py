@@ -20,8 +20,8 @@ TWO = 'heatdispatch_agent_gpu_power_watts{gpu="GPU-0001"}'
 
 
 def test_energy_is_told_once_and_as_the_operator_reads_it(machine: Machine, tmp_path: Path) -> None:
-    machine[0].noise_mw = machine[1].noise_mw = 0
-    machine[1].work_mw = 300_000
+    machine[0].noise_milliwatt = machine[1].noise_milliwatt = 0
+    machine[1].work_milliwatt = 300_000
     with running_agent(machine, tmp_path) as agent:
         agent.wait("/v1/telemetry", '"sequence"')
         first, heard = node_draw(agent.ask("/v1/telemetry").json(), "n0", None)
@@ -35,7 +35,7 @@ def test_energy_is_told_once_and_as_the_operator_reads_it(machine: Machine, tmp_
 
 
 def test_it_tells_whose_pod_is_on_which_gpu_and_what_the_host_takes(machine: Machine, tmp_path: Path) -> None:
-    machine[0].noise_mw = machine[1].noise_mw = 0
+    machine[0].noise_milliwatt = machine[1].noise_milliwatt = 0
     package = tmp_path / "powercap" / "intel-rapl:0"
     package.mkdir(parents=True)
     for name, text in (("name", "package-0"), ("energy_uj", "5000000"), ("max_energy_range_uj", "262143328850")):
@@ -134,7 +134,7 @@ def test_a_gpu_that_hangs_or_is_lost_hides_no_other(machine: Machine, tmp_path: 
     with running_agent(machine, tmp_path) as agent:
         agent.wait("/metrics", TWO)
         machine.delay(1, "power", 20_000)
-        machine[0].noise_mw, machine[0].work_mw = 0, 123_000
+        machine[0].noise_milliwatt, machine[0].work_milliwatt = 0, 123_000
         agent.wait("/metrics", 'gpu_power_watts{gpu="GPU-0000"} 123.0')
         time.sleep(6.0)  # a GPU that was not read for five seconds is told of no more
         page = agent.ask("/metrics").text

@@ -12,7 +12,7 @@ LOST, NOT_SUPPORTED, UNKNOWN, NO_PERMISSION, MISMATCH = 15, 3, 999, 4, 18
 
 
 def test_a_gpu_tells_watts_joules_limits_and_reasons(machine: Machine) -> None:
-    machine[0].noise_mw = 0
+    machine[0].noise_milliwatt = 0
     machine.pass_s(1.0)
     first = Nvml().survey().gpus[0]
     machine.pass_s(10.0)
@@ -28,7 +28,7 @@ def test_a_gpu_tells_watts_joules_limits_and_reasons(machine: Machine) -> None:
 
 def test_a_limit_that_binds_is_seen_in_draw_reason_and_time(machine: Machine) -> None:
     gpu = machine[1]
-    gpu.noise_mw, gpu.limit_mw, gpu.other_limit_mw = 0, 500_000, 400_000
+    gpu.noise_milliwatt, gpu.limit_milliwatt, gpu.other_limit_milliwatt = 0, 500_000, 400_000
     machine.pass_s(1.0)
     Nvml().survey()
     machine.pass_s(4.0)
@@ -60,7 +60,7 @@ def test_power_of_a_module_is_not_that_of_its_gpu(machine: Machine) -> None:
 
 
 def test_a_split_gpu_tells_power_of_the_whole_and_names_its_parts(machine: Machine) -> None:
-    machine[0].mig, machine[0].mig_devices, machine[0].noise_mw = 1, 2, 0
+    machine[0].mig, machine[0].mig_devices, machine[0].noise_milliwatt = 1, 2, 0
     split, whole = Nvml().survey().gpus
     assert (split.mig, split.instances) == (True, ("MIG-0000-1", "MIG-0000-2"))
     assert (split.draw_w, split.limits.enforced_w) == (650.0, 700.0)

@@ -80,11 +80,11 @@ def test_every_call_can_fail_with_every_code_for_one_gpu_alone(started: Machine)
 
 def test_limits_keep_to_range_permission_and_watts_and_each_try_is_logged(started: Machine) -> None:
     began_s = time.monotonic()
-    started[0].round_mw = 1000
+    started[0].round_milliwatt = 1000
     pynvml.nvmlDeviceSetPowerManagementLimit(gpu(0), 400_900)
-    for asked_mw in (199_999, 700_001):
+    for asked_milliwatt in (199_999, 700_001):
         with pytest.raises(pynvml.NVMLError_InvalidArgument):
-            pynvml.nvmlDeviceSetPowerManagementLimit(gpu(0), asked_mw)
+            pynvml.nvmlDeviceSetPowerManagementLimit(gpu(0), asked_milliwatt)
     started.state.allow_set = 0
     with pytest.raises(pynvml.NVMLError_NoPermission):
         pynvml.nvmlDeviceSetPowerManagementLimit(gpu(1), 300_000)
@@ -140,14 +140,15 @@ def test_a_call_that_hangs_stops_no_other_and_ends_when_it_is_let_go(started: Ma
 
 
 def test_a_power_reading_is_the_mean_of_a_second_of_the_program(started: Machine) -> None:
-    started[0].noise_mw = 0
+    started[0].noise_milliwatt = 0
     started.load(0, [(0.5, 600.0), (0.5, 100.0)])
     started.pass_s(10.0)
     assert pynvml.nvmlDeviceGetPowerUsage(gpu(0)) == 350_000
-    first_mj = pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu(0))
+    first_millijoule = pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu(0))
     started.pass_s(60.25)
     # 60 s of 350 W, and a quarter of a second of 600 W.
-    assert pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu(0)) - first_mj == pytest.approx(60 * 350_000 + 0.25 * 600_000, abs=1)
+    counted_millijoule = pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu(0)) - first_millijoule
+    assert counted_millijoule == pytest.approx(60 * 350_000 + 0.25 * 600_000, abs=1)
     assert pynvml.nvmlDeviceGetFieldValues(gpu(0), [186])[0].value.uiVal == 600_000
 
 
@@ -167,7 +168,7 @@ def test_a_split_gpu_has_parts_without_power_of_their_own(started: Machine) -> N
 
 
 def test_a_module_tells_its_power_in_its_own_scope_only(started: Machine) -> None:
-    started[0].module_mw = 900_000
+    started[0].module_milliwatt = 900_000
     with pytest.raises(pynvml.NVMLError_NotSupported):
         pynvml.nvmlDeviceGetPowerUsage(gpu(0))
     own, module = pynvml.nvmlDeviceGetFieldValues(gpu(0), [(185, 0), (185, 1)])

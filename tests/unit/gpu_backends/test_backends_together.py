@@ -83,10 +83,11 @@ def test_zeusd_sets_and_gives_back_what_the_setter_decides(machine: Machine, tmp
     with running_zeusd(machine, tmp_path) as address, setting(machine, tmp_path, f"zeusd:{address}") as setter:
         with running_agent(machine, tmp_path, "--wishes", str(file), "--setter", str(tmp_path / "setter.sock")) as agent:
             workers = Path(f"/proc/{setter.pid}/task/{setter.pid}/children").read_text("ascii").split()
-            until(lambda: machine[1].limit_mw == 400_000, lambda: agent.told() + (tmp_path / "setter.log").read_text("utf-8"))
+            log = tmp_path / "setter.log"
+            until(lambda: machine[1].limit_milliwatt == 400_000, lambda: agent.told() + log.read_text("utf-8"))
         setter.send_signal(signal.SIGTERM)
         assert setter.wait(WAIT_S) == 0
-        assert [machine[number].limit_mw for number in (0, 1)] == [700_000, 700_000]
+        assert [machine[number].limit_milliwatt for number in (0, 1)] == [700_000, 700_000]
     writers = {write.pid for write in machine.writes()}
     assert len(writers) == 1
     assert writers.isdisjoint({setter.pid, *map(int, workers)})
@@ -98,13 +99,13 @@ def test_what_zeusd_could_not_give_back_it_gives_back_when_it_is_there_again(mac
     with running_zeusd(machine, tmp_path) as address, ExitStack() as stack:
         setter = stack.enter_context(setting(machine, tmp_path, f"zeusd:{address}"))
         agent = stack.enter_context(running_agent(machine, tmp_path, *asked))
-        until(lambda: machine[1].limit_mw == 400_000, lambda: agent.told() + log.read_text("utf-8"))
+        until(lambda: machine[1].limit_milliwatt == 400_000, lambda: agent.told() + log.read_text("utf-8"))
         setting_on = stack.pop_all()
     with setting_on:
         # zeusd is gone, and so is the wish.
         file.unlink()
         until(lambda: "zeusd does not answer" in log.read_text("utf-8"), lambda: log.read_text("utf-8"))
-        assert (machine[1].limit_mw, setter.poll()) == (400_000, None)
+        assert (machine[1].limit_milliwatt, setter.poll()) == (400_000, None)
         with running_zeusd(machine, tmp_path):
-            until(lambda: machine[1].limit_mw == 700_000, lambda: log.read_text("utf-8"))
+            until(lambda: machine[1].limit_milliwatt == 700_000, lambda: log.read_text("utf-8"))
             until(lambda: not list((tmp_path / "journal").glob("*.json")), lambda: log.read_text("utf-8"))

@@ -24,7 +24,7 @@ def gpus_of(address: str, token_file: Path | None = None) -> ZeusdSettables:
 
 
 def limits(machine: Machine) -> list[int]:
-    return [machine[number].limit_mw for number in range(machine.state.count)]
+    return [machine[number].limit_milliwatt for number in range(machine.state.count)]
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["unix", "tcp"])
